@@ -1,0 +1,141 @@
+//! The operating system's disk.
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::Arc;
+
+use rustix::fs::{Advice, FallocateFlags};
+
+use super::mapped::Mapped;
+use super::{File, Fs, LockGuard, Mapping};
+
+/// Files and folders are for their owner alone.
+const FILE_MODE: u32 = 0o600;
+const DIR_MODE: u32 = 0o700;
+
+/// The operating system's disk.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StdFs;
+
+#[derive(Debug)]
+struct StdFile(fs::File);
+
+/// The lock goes with the file handle.
+#[derive(Debug)]
+struct StdLock {
+    _file: fs::File,
+}
+
+impl LockGuard for StdLock {}
+
+#[expect(clippy::disallowed_methods, reason = "this is the one place that asks the system")]
+impl Fs for StdFs {
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(true).mode(FILE_MODE);
+        Ok(Arc::new(StdFile(options.open(path)?)))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        Ok(Arc::new(StdFile(fs::File::open(path)?)))
+    }
+
+    fn open_writable(&self, path: &Path) -> io::Result<Arc<dyn File>> {
+        Ok(Arc::new(StdFile(OpenOptions::new().read(true).write(true).open(path)?)))
+    }
+
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        path.try_exists()
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            if !entry.file_type()?.is_dir()
+                && let Ok(name) = entry.file_name().into_string()
+            {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        fs::DirBuilder::new().recursive(true).mode(DIR_MODE).create(dir)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::hard_link(from, to)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        fs::File::open(dir)?.sync_all()
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn LockGuard>> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(FILE_MODE);
+        let file = options.open(path)?;
+        // flock: owned by this handle, so a failed attempt elsewhere cannot release it.
+        match file.try_lock() {
+            Ok(()) => Ok(Box::new(StdLock { _file: file })),
+            Err(fs::TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+            Err(fs::TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
+impl File for StdFile {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        FileExt::read_at(&self.0, buf, offset)
+    }
+
+    fn write_at(&self, data: &[u8], offset: u64) -> io::Result<usize> {
+        FileExt::write_at(&self.0, data, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        {
+            Ok(rustix::fs::fallocate(&self.0, FallocateFlags::empty(), 0, len)?)
+        }
+        #[cfg(not(target_os = "linux"))]
+        {
+            let _len = len;
+            Err(io::ErrorKind::Unsupported.into())
+        }
+    }
+
+    fn map(&self, len: usize) -> io::Result<Box<dyn Mapping>> {
+        Ok(Box::new(Mapped::new(&self.0, len)?))
+    }
+
+    fn will_read(&self, offset: u64, len: u64) {
+        let len = std::num::NonZeroU64::new(len);
+        // A hint: refusing it changes nothing.
+        rustix::fs::fadvise(&self.0, offset, len, Advice::WillNeed).unwrap_or_default();
+    }
+}

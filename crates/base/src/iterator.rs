@@ -1,0 +1,93 @@
+//! The cursor that memtables, tables, levels and merges all are.
+
+use bytes::Bytes;
+
+use crate::error::Result;
+use crate::key::{InternalKey, Seq};
+
+/// A cursor over entries in internal key order, both ways.
+///
+/// It stands on an entry ([`is_valid`](Self::is_valid)) or on none: before its first positioning,
+/// past either end, and after an error. Positioning from "none" is only by the four seeks; moving
+/// past an end leaves it on none. Errors come from the call that met them, never later.
+///
+/// It may be turned at any entry: `next` after `prev` comes back to where it was.
+pub trait InternalIterator: Send {
+    /// Whether it stands on an entry.
+    fn is_valid(&self) -> bool;
+
+    /// The entry's key. Requires [`is_valid`](Self::is_valid).
+    fn key(&self) -> InternalKey<'_>;
+
+    /// The entry's stored value: for [`Kind::PutExpiring`](crate::Kind) the expiry comes first.
+    /// Requires [`is_valid`](Self::is_valid).
+    fn value(&self) -> &[u8];
+
+    /// The user key as shared bytes that outlive the cursor's next step, without a copy where the
+    /// source allows it. Requires [`is_valid`](Self::is_valid).
+    fn key_bytes(&self) -> Bytes {
+        Bytes::copy_from_slice(self.key().user_key)
+    }
+
+    /// The stored value as shared bytes that outlive the cursor's next step, without a copy where
+    /// the source allows it. Requires [`is_valid`](Self::is_valid).
+    fn value_bytes(&self) -> Bytes {
+        Bytes::copy_from_slice(self.value())
+    }
+
+    /// Moves to the first entry.
+    fn seek_to_first(&mut self) -> Result<()>;
+
+    /// Moves to the last entry.
+    fn seek_to_last(&mut self) -> Result<()>;
+
+    /// Moves to the first entry at or after (`user_key`, `seq`) in internal key order: the newest
+    /// version of `user_key` that a reader at `seq` sees, or the first entry of a greater key.
+    fn seek(&mut self, user_key: &[u8], seq: Seq) -> Result<()>;
+
+    /// Moves to the last entry strictly before (`user_key`, `seq`) in internal key order. With
+    /// [`Seq::MAX`] that is the last entry of a smaller user key.
+    fn seek_before(&mut self, user_key: &[u8], seq: Seq) -> Result<()>;
+
+    /// Moves to the following entry. Requires [`is_valid`](Self::is_valid).
+    fn next(&mut self) -> Result<()>;
+
+    /// Moves to the preceding entry. Requires [`is_valid`](Self::is_valid).
+    fn prev(&mut self) -> Result<()>;
+}
+
+impl<I: InternalIterator + ?Sized> InternalIterator for Box<I> {
+    fn is_valid(&self) -> bool {
+        (**self).is_valid()
+    }
+    fn key(&self) -> InternalKey<'_> {
+        (**self).key()
+    }
+    fn value(&self) -> &[u8] {
+        (**self).value()
+    }
+    fn key_bytes(&self) -> Bytes {
+        (**self).key_bytes()
+    }
+    fn value_bytes(&self) -> Bytes {
+        (**self).value_bytes()
+    }
+    fn seek_to_first(&mut self) -> Result<()> {
+        (**self).seek_to_first()
+    }
+    fn seek_to_last(&mut self) -> Result<()> {
+        (**self).seek_to_last()
+    }
+    fn seek(&mut self, user_key: &[u8], seq: Seq) -> Result<()> {
+        (**self).seek(user_key, seq)
+    }
+    fn seek_before(&mut self, user_key: &[u8], seq: Seq) -> Result<()> {
+        (**self).seek_before(user_key, seq)
+    }
+    fn next(&mut self) -> Result<()> {
+        (**self).next()
+    }
+    fn prev(&mut self) -> Result<()> {
+        (**self).prev()
+    }
+}

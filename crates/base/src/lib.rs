@@ -1,0 +1,37 @@
+//! What every other Alluvium crate is built from.
+//!
+//! Nothing here knows about logs, tables or levels. It holds the words they all share:
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`key`] | sequence numbers, kinds and internal keys: the one order of everything |
+//! | [`batch`] | write batches: the atomic unit, encoded once |
+//! | [`codec`] | little-endian integers and varints, decoded without trust |
+//! | [`checksum`] | CRC-32 as every file of ours uses it |
+//! | [`error`] | what can go wrong, sorted by what the caller can do |
+//! | [`fs`] | the only way to a disk, so that a simulated one can take its place |
+//! | [`clock`] | the only way to the time |
+//! | [`iterator`] | the cursor that memtables, tables and merges all are |
+//! | [`merge`] | many cursors seen as one |
+
+pub mod batch;
+pub mod checksum;
+pub mod clock;
+pub mod codec;
+pub mod error;
+pub mod fs;
+pub mod iterator;
+pub mod key;
+pub mod merge;
+
+pub use batch::{BatchEntry, BatchReader, KeyspaceId, WriteBatch};
+pub use bytes::Bytes;
+pub use clock::{Clock, SystemClock};
+pub use error::{Corruption, Error, ErrorKind, Result};
+pub use fs::{File, FileNumber, Fs};
+pub use iterator::InternalIterator;
+pub use key::{InternalKey, Kind, Seq};
+pub use merge::MergingIterator;
+
+/// Lengths on disk are `u64`, lengths in memory `usize`; the code converts freely between them.
+const _: () = assert!(usize::BITS >= 64, "Alluvium needs a 64-bit target");

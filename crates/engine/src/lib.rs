@@ -1,0 +1,1 @@
+//! An LSM-tree storage engine: fast, safe, and written to be read.

@@ -1,0 +1,1 @@
+//! The manifest of Alluvium: versions, version edits, file names and CURRENT.

@@ -1,0 +1,1 @@
+//! The sorted write buffer of Alluvium: a concurrent skiplist.

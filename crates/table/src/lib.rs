@@ -1,0 +1,1 @@
+//! The sorted table files of Alluvium: blocks, index, filter and block cache.

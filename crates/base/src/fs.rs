@@ -18,7 +18,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use memory::MemFs;
-pub use name::{FileName, FileNumber};
+pub use name::{FileName, FileNumber, FileNumbers};
 pub use standard::StdFs;
 
 /// Opens, names and removes files.

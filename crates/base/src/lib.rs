@@ -28,7 +28,7 @@ pub use batch::{BatchEntry, BatchReader, KeyspaceId, WriteBatch};
 pub use bytes::Bytes;
 pub use clock::{Clock, SystemClock};
 pub use error::{Corruption, Error, ErrorKind, Result};
-pub use fs::{File, FileNumber, Fs};
+pub use fs::{File, FileName, FileNumber, FileNumbers, Fs, MemFs, StdFs};
 pub use iterator::InternalIterator;
 pub use key::{InternalKey, Kind, Seq};
 pub use merge::MergingIterator;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Numbers a log segment, a table or a manifest; never used twice in one database.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -16,6 +17,29 @@ impl fmt::Debug for FileNumber {
 impl fmt::Display for FileNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:06}", self.0)
+    }
+}
+
+/// Hands out file numbers, each once. Shared by everyone who creates files of a database.
+#[derive(Debug)]
+pub struct FileNumbers {
+    next: AtomicU64,
+}
+
+impl FileNumbers {
+    /// Hands out `next` first.
+    pub const fn starting_at(next: FileNumber) -> Self {
+        Self { next: AtomicU64::new(next.0) }
+    }
+
+    /// A number that was never handed out before.
+    pub fn take(&self) -> FileNumber {
+        FileNumber(self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The number that comes next: all handed out so far are smaller.
+    pub fn peek(&self) -> FileNumber {
+        FileNumber(self.next.load(Ordering::Relaxed))
     }
 }
 

@@ -1,1 +1,37 @@
 //! The sorted write buffer of Alluvium: a concurrent skiplist.
+//!
+//! A memtable takes every write of a keyspace until it is full, answers reads meanwhile, and is
+//! then read once from end to end to become a table. It copies nothing: an entry is a key and a
+//! value *inside* an encoded write batch, which it keeps alive.
+//!
+//! ```text
+//!   write batch   [count│put k1 v1│put k9 v9│delete k4]      one buffer, also the log's payload
+//!                          ▲        ▲          ▲
+//!   memtable        k1#7 ──┘  k4#9 ─┼──────────┘  k9#8        internal key order
+//!                                   └───────────────┘
+//! ```
+//!
+//! Invariants:
+//!
+//! - (user key, sequence) is unique, so nothing is ever overwritten or removed. A concurrent
+//!   skiplist that replaces nothing cannot hide a key from a reader that comes by meanwhile
+//!   (crossbeam issue 1023).
+//! - An entry is seen by every lookup that starts after its insertion returned.
+//! - Memory is accounted as it is taken, by a model that a test holds against an allocator.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`memtable`] | the trait: what the engine sees |
+//! | [`skiplist`] | one skiplist node per entry |
+//! | `place` | where an entry belongs, and the entry itself |
+//! | `cursor` | an owned cursor over any memtable, in chunks |
+//! | `ledger` | how many bytes, how many entries, which sequences |
+
+mod cursor;
+mod ledger;
+pub mod memtable;
+mod place;
+pub mod skiplist;
+
+pub use memtable::{MemEntry, Memtable};
+pub use skiplist::SkiplistMemtable;

@@ -1,0 +1,56 @@
+//! The trait: what the engine sees of a memtable.
+
+use std::fmt::Debug;
+use std::ops::Range;
+use std::sync::Arc;
+
+use alluvium_base::{Bytes, InternalIterator, Kind, Seq};
+
+/// What a point lookup finds: the newest version a reader sees, whatever it does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemEntry {
+    /// The write's place in the order.
+    pub seq: Seq,
+    /// What the write does: a tombstone is found like any other entry.
+    pub kind: Kind,
+    /// The stored value, a slice of its batch: for [`Kind::PutExpiring`] the expiry comes first.
+    pub value: Bytes,
+}
+
+/// A sorted buffer of writes that many threads fill and read at once.
+///
+/// No method fails: what can go wrong with an entry is checked when its batch is built or read.
+pub trait Memtable: Send + Sync + Debug {
+    /// Adds the entry whose user key and stored value are these ranges of `batch`, which it keeps
+    /// alive. It is seen by every call that starts after this one returned.
+    ///
+    /// # Panics
+    /// When (user key, `seq`) is there already, a range does not lie in `batch`, or `batch` is
+    /// larger than 4 GiB (a write batch is at most 1 GiB).
+    fn insert(&self, batch: &Bytes, key: Range<usize>, value: Range<usize>, seq: Seq, kind: Kind);
+
+    /// The newest version of `user_key` at or before `at`. Allocates nothing.
+    fn get(&self, user_key: &[u8], at: Seq) -> Option<MemEntry>;
+
+    /// A cursor over all entries, standing on none. It owns its share of the memtable and may go
+    /// to another thread. Entries inserted while it moves may be seen or missed, never out of
+    /// order; those inserted before the call are all seen. Keys and values are not copied.
+    fn iter(self: Arc<Self>) -> Box<dyn InternalIterator>;
+
+    /// Bytes of memory it holds: its nodes and its share of each batch, in proportion to the bytes
+    /// of its entries there. Within 10 % of what an allocator hands out for batches without spare
+    /// capacity; one atomic load.
+    fn memory_bytes(&self) -> usize;
+
+    /// How many entries it has.
+    fn entry_count(&self) -> usize;
+
+    /// Whether it has no entries.
+    fn is_empty(&self) -> bool {
+        self.entry_count() == 0
+    }
+
+    /// The lowest and the highest sequence inserted, or `None` when it is empty. Exact once no
+    /// insertion is under way.
+    fn seq_range(&self) -> Option<(Seq, Seq)>;
+}

@@ -94,9 +94,11 @@ pub(crate) fn batch_share(batch_len: usize, key: &Range<usize>, value: &Range<us
         + key_len
         + varint_len(value_len as u64)
         + value_len;
-    let fixed = allocated(batch_len) + BATCH_HEADER_BYTES - batch_len + BATCH_COUNT_BYTES;
-    // At most 1 GiB times some 64 bytes: no overflow.
-    entry_bytes + fixed * entry_bytes / batch_len.max(entry_bytes)
+    // What is in the buffer besides entries, and around it; shared out exactly.
+    let entries_bytes = batch_len.saturating_sub(BATCH_COUNT_BYTES).max(entry_bytes);
+    let around_bytes = (allocated(batch_len) + BATCH_HEADER_BYTES).saturating_sub(entries_bytes);
+    // At most some 64 bytes times 1 GiB: no overflow.
+    entry_bytes + around_bytes * entry_bytes / entries_bytes
 }
 
 #[cfg(test)]

@@ -26,8 +26,9 @@ use crate::place::{Entry, Place};
 pub(crate) trait Runs: Send + Sync + 'static {
     /// Appends up to `limit` entries from `start` on, ascending. Fewer only at the end.
     fn ascend(&self, start: Bound<&Place<'_>>, limit: usize, out: &mut Vec<Entry>);
-    /// Appends up to `limit` entries from `end` back, descending. Fewer only at the beginning.
-    fn descend(&self, end: Bound<&Place<'_>>, limit: usize, out: &mut Vec<Entry>);
+    /// Appends up to `limit` entries before `end` (`None`: from the last on), descending. Fewer
+    /// only at the beginning.
+    fn descend(&self, end: Option<&Place<'_>>, limit: usize, out: &mut Vec<Entry>);
 }
 
 /// Entries in the first chunk after a seek, and in the longest.
@@ -58,8 +59,8 @@ impl<M: Runs> Cursor<M> {
         self.next_chunk_len = (self.next_chunk_len * 2).min(LONGEST_CHUNK);
     }
 
-    /// Stands on the last entry from `end` back.
-    fn load_descending(&mut self, end: Bound<&Place<'_>>) {
+    /// Stands on the last entry before `end`, or on the last of all.
+    fn load_descending(&mut self, end: Option<&Place<'_>>) {
         self.chunk.clear();
         self.memtable.descend(end, self.next_chunk_len, &mut self.chunk);
         self.chunk.reverse();
@@ -100,7 +101,7 @@ impl<M: Runs> InternalIterator for Cursor<M> {
 
     fn seek_to_last(&mut self) -> Result<()> {
         self.next_chunk_len = FIRST_CHUNK;
-        self.load_descending(Bound::Unbounded);
+        self.load_descending(None);
         Ok(())
     }
 
@@ -112,7 +113,7 @@ impl<M: Runs> InternalIterator for Cursor<M> {
 
     fn seek_before(&mut self, user_key: &[u8], seq: Seq) -> Result<()> {
         self.next_chunk_len = FIRST_CHUNK;
-        self.load_descending(Bound::Excluded(&Place::new(user_key, seq)));
+        self.load_descending(Some(&Place::new(user_key, seq)));
         Ok(())
     }
 
@@ -134,7 +135,7 @@ impl<M: Runs> InternalIterator for Cursor<M> {
             self.at -= 1;
         } else {
             let edge = self.chunk.swap_remove(0);
-            self.load_descending(Bound::Excluded(edge.place()));
+            self.load_descending(Some(edge.place()));
         }
         Ok(())
     }

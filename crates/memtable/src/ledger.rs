@@ -78,6 +78,18 @@ pub(crate) const fn allocated(bytes: usize) -> usize {
     bytes.next_multiple_of(16)
 }
 
+/// What a skiplist node takes on average, holding `content_bytes` of key and value, a reference
+/// count and a tower: one pointer high with probability 1/2, two with 1/4, and so on.
+pub(crate) const fn node_bytes(content_bytes: usize) -> usize {
+    const WORD: usize = size_of::<usize>();
+    let (mut sum, mut height) = (0, 1);
+    while height < 16 {
+        sum += allocated(content_bytes + WORD + height * WORD) << (16 - height);
+        height += 1;
+    }
+    sum >> 16
+}
+
 /// The header that counts a batch's owners: pointer, capacity, count.
 const BATCH_HEADER_BYTES: usize = allocated(3 * size_of::<usize>());
 /// The entry count that a batch begins with.

@@ -22,16 +22,21 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`memtable`] | the trait: what the engine sees |
-//! | [`skiplist`] | one skiplist node per entry |
+//! | [`packed`] | sorted leaves of entries, indexed by a skiplist: the fast one |
+//! | [`skiplist`] | one skiplist node per entry: the plain one |
+//! | `leaf` | a sorted run of entries in a few cache lines |
 //! | `place` | where an entry belongs, and the entry itself |
 //! | `cursor` | an owned cursor over any memtable, in chunks |
 //! | `ledger` | how many bytes, how many entries, which sequences |
 
 mod cursor;
+mod leaf;
 mod ledger;
 pub mod memtable;
+pub mod packed;
 mod place;
 pub mod skiplist;
 
 pub use memtable::{MemEntry, Memtable};
+pub use packed::PackedMemtable;
 pub use skiplist::SkiplistMemtable;

@@ -74,10 +74,13 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// [`key_prefix`] of the user key.
+    /// [`key_prefix`] of the user key behind its first `skipped` bytes.
     #[inline]
-    pub(crate) const fn prefix(&self) -> u64 {
-        self.prefix
+    pub(crate) fn prefix_behind(&self, skipped: usize) -> u64 {
+        if skipped == 0 {
+            return self.prefix;
+        }
+        key_prefix(self.user_key().get(skipped..).unwrap_or_default())
     }
 
     #[inline]

@@ -17,7 +17,7 @@ use alluvium_base::{Bytes, InternalIterator, Kind, Seq};
 use crossbeam_skiplist::SkipSet;
 
 use crate::cursor::{Cursor, Runs};
-use crate::ledger::{Ledger, allocated, batch_share};
+use crate::ledger::{Ledger, batch_share, node_bytes};
 use crate::memtable::{MemEntry, Memtable};
 use crate::place::{Entry, Place};
 
@@ -26,21 +26,6 @@ pub struct SkiplistMemtable {
     entries: SkipSet<Entry>,
     ledger: Ledger,
 }
-
-/// Memory of a node whose tower has `height` pointers: entry, reference count, tower.
-const fn node_bytes(height: usize) -> usize {
-    allocated(size_of::<Entry>() + size_of::<usize>() + height * size_of::<usize>())
-}
-
-/// Memory of a node on average: a tower is one pointer high with probability 1/2, two with 1/4, …
-const MEAN_NODE_BYTES: usize = {
-    let (mut sum, mut height) = (0, 1);
-    while height < 16 {
-        sum += node_bytes(height) << (16 - height);
-        height += 1;
-    }
-    sum >> 16
-};
 
 impl SkiplistMemtable {
     /// An empty memtable.
@@ -58,7 +43,7 @@ impl Default for SkiplistMemtable {
 impl Memtable for SkiplistMemtable {
     #[inline]
     fn insert(&self, batch: &Bytes, key: Range<usize>, value: Range<usize>, seq: Seq, kind: Kind) {
-        let memory_bytes = MEAN_NODE_BYTES + batch_share(batch.len(), &key, &value);
+        let memory_bytes = node_bytes(size_of::<Entry>()) + batch_share(batch.len(), &key, &value);
         // `insert` would replace an equal entry, and readers could miss both for a moment.
         let stored = self.entries.get_or_insert(Entry::new(batch, &key, &value, seq, kind));
         assert!(stored.is_of(batch, &key), "two entries share a user key and sequence {seq}");
@@ -98,8 +83,8 @@ impl Runs for SkiplistMemtable {
         }
     }
 
-    fn descend(&self, end: Bound<&Place<'_>>, limit: usize, out: &mut Vec<Entry>) {
-        let mut entry = self.entries.upper_bound(end);
+    fn descend(&self, end: Option<&Place<'_>>, limit: usize, out: &mut Vec<Entry>) {
+        let mut entry = self.entries.upper_bound(end.map_or(Bound::Unbounded, Bound::Excluded));
         for _ in 0..limit {
             let Some(found) = entry else { return };
             out.push(found.value().clone());

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use alluvium_base::{BatchReader, Bytes, KeyspaceId, Seq, WriteBatch};
-use alluvium_memtable::{Memtable, SkiplistMemtable};
+use alluvium_memtable::{Memtable, PackedMemtable, SkiplistMemtable};
 
 /// Counts what is allocated, each request rounded up to 16 bytes as allocators do.
 struct Counting;
@@ -102,10 +102,14 @@ fn fill(memtable: &dyn Memtable, load: &Load, seed: u64) {
     }
 }
 
+type Make = fn() -> Arc<dyn Memtable>;
+
 #[test]
 fn memory_is_within_a_tenth_of_what_the_allocator_hands_out() {
-    let makers: [(&str, fn() -> Arc<dyn Memtable>); 1] =
-        [("skiplist", || Arc::new(SkiplistMemtable::new()))];
+    let makers: [(&str, Make); 2] = [
+        ("skiplist", || Arc::new(SkiplistMemtable::new())),
+        ("packed", || Arc::new(PackedMemtable::new())),
+    ];
     let seed = fastrand::u64(..);
     println!("seed {seed}");
     // Whatever a thread allocates once belongs to no memtable.

@@ -7,11 +7,14 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use alluvium_base::{BatchReader, Bytes, InternalIterator, KeyspaceId, Kind, Seq, WriteBatch};
-use alluvium_memtable::{Memtable, SkiplistMemtable};
+use alluvium_memtable::{Memtable, PackedMemtable, SkiplistMemtable};
 
 /// Every memtable there is, empty, with its name.
 fn every_memtable() -> Vec<(&'static str, Arc<dyn Memtable>)> {
-    vec![("skiplist", Arc::new(SkiplistMemtable::new()))]
+    vec![
+        ("skiplist", Arc::new(SkiplistMemtable::new())),
+        ("packed", Arc::new(PackedMemtable::new())),
+    ]
 }
 
 /// A batch of one put, with the ranges of its key and value.

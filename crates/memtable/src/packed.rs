@@ -1,0 +1,206 @@
+//! Sorted leaves of entries, indexed by a skiplist: the fast memtable.
+//!
+//! A search through half a million skiplist nodes is a chain of cache misses. Here a skiplist node
+//! is a leaf of up to 64 entries, so there are forty times fewer of them:
+//!
+//! ```text
+//!   skiplist    MIN ──────────► k4#9 ────────► k7#2 ──► ∅          first place of each leaf
+//!                │               │              │
+//!   leaves      k0 k1 k1 k3     k4 k5 k6       k7 k7 k8 k9         each behind its own lock
+//! ```
+//!
+//! Invariants:
+//!
+//! - The first leaf's key is before every place, so each place has a leaf: the last one whose key
+//!   is not greater.
+//! - Leaves are never removed and their keys never change; a leaf's range only shrinks, by a split.
+//! - A split holds the leaf's lock until the new leaf is in the skiplist. So whoever comes to a
+//!   leaf too late, and finds with the lock in hand that his place is not covered any more, need
+//!   only look again.
+//! - One leaf lock is held at a time, for the time of a search and a small copy. Lock order: none.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::ops::{Bound, Range};
+use std::sync::Arc;
+
+use alluvium_base::{Bytes, InternalIterator, Kind, Seq};
+use crossbeam_skiplist::SkipMap;
+use crossbeam_skiplist::map;
+use parking_lot::RwLock;
+
+use crate::cursor::{Cursor, Runs};
+use crate::leaf::Leaf;
+use crate::ledger::{Ledger, allocated, batch_share, node_bytes};
+use crate::memtable::{MemEntry, Memtable};
+use crate::place::{Entry, Place};
+
+/// A memtable of sorted leaves, indexed by a skiplist.
+pub struct PackedMemtable {
+    leaves: SkipMap<LeafKey, RwLock<Leaf>>,
+    ledger: Ledger,
+}
+
+/// The first place of a leaf. A type of its own so that it can lend a borrowed place.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct LeafKey(Place<'static>);
+
+impl<'a> Borrow<Place<'a>> for LeafKey {
+    #[inline]
+    fn borrow(&self) -> &Place<'a> {
+        &self.0
+    }
+}
+
+type LeafNode<'a> = map::Entry<'a, LeafKey, RwLock<Leaf>>;
+
+/// Memory of a leaf: its skiplist node and its entries.
+const LEAF_BYTES: usize =
+    node_bytes(size_of::<LeafKey>() + size_of::<RwLock<Leaf>>()) + allocated(Leaf::HEAP_BYTES);
+
+impl PackedMemtable {
+    /// An empty memtable.
+    pub fn new() -> Self {
+        let memtable = Self { leaves: SkipMap::new(), ledger: Ledger::new(size_of::<Self>()) };
+        memtable.add_leaf(Place::MIN, Leaf::new(None));
+        memtable
+    }
+
+    /// The leaf that covered `place` a moment ago: check again under its lock.
+    #[inline]
+    fn leaf_of(&self, place: &Place<'_>) -> LeafNode<'_> {
+        self.leaves
+            .upper_bound(Bound::Included(place))
+            .expect("the first leaf's key is before every place")
+    }
+
+    fn add_leaf(&self, key: Place<'static>, leaf: Leaf) {
+        let mut is_new = false;
+        self.leaves.get_or_insert_with(LeafKey(key), || {
+            is_new = true;
+            RwLock::new(leaf)
+        });
+        assert!(is_new, "a new leaf begins behind the first entry of the one it was split from");
+        self.ledger.count_bytes(LEAF_BYTES);
+    }
+
+    fn insert_entry(&self, entry: Entry) {
+        loop {
+            let node = self.leaf_of(entry.place());
+            let mut leaf = node.value().write();
+            if !leaf.covers(entry.place()) {
+                continue;
+            }
+            let rank = leaf.rank(entry.place());
+            assert!(
+                leaf.entry(rank).is_none_or(|found| *found != entry),
+                "two entries share {:?}",
+                entry.internal_key()
+            );
+            if !leaf.is_full() {
+                leaf.insert(rank, entry);
+                return;
+            }
+            let (key, right) = leaf.split(&node.key().0, rank, entry.place());
+            self.add_leaf(key, right);
+        }
+    }
+}
+
+impl Default for PackedMemtable {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Memtable for PackedMemtable {
+    fn insert(&self, batch: &Bytes, key: Range<usize>, value: Range<usize>, seq: Seq, kind: Kind) {
+        self.insert_entry(Entry::new(batch, &key, &value, seq, kind));
+        self.ledger.count_entry(batch_share(batch.len(), &key, &value), seq);
+    }
+
+    fn get(&self, user_key: &[u8], at: Seq) -> Option<MemEntry> {
+        let mut place = Place::new(user_key, at);
+        loop {
+            let node = self.leaf_of(&place);
+            let leaf = node.value().read();
+            if !leaf.covers(&place) {
+                continue;
+            }
+            if let Some(entry) = leaf.entry(leaf.rank(&place)) {
+                return (entry.place().user_key() == user_key).then(|| entry.found());
+            }
+            // Its newest visible version can still be the first entry of the next leaf.
+            place = leaf.upper().filter(|upper| upper.user_key() == user_key)?.clone();
+        }
+    }
+
+    fn iter(self: Arc<Self>) -> Box<dyn InternalIterator> {
+        Box::new(Cursor::new(self))
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.ledger.memory_bytes()
+    }
+
+    fn entry_count(&self) -> usize {
+        self.ledger.entry_count()
+    }
+
+    fn seq_range(&self) -> Option<(Seq, Seq)> {
+        self.ledger.seq_range()
+    }
+}
+
+impl Runs for PackedMemtable {
+    fn ascend(&self, start: Bound<&Place<'_>>, limit: usize, out: &mut Vec<Entry>) {
+        let (mut place, mut is_excluded) = match start {
+            Bound::Unbounded => (Place::MIN, false),
+            Bound::Included(place) => (place.clone(), false),
+            Bound::Excluded(place) => (place.clone(), true),
+        };
+        let full = out.len() + limit;
+        loop {
+            let node = self.leaf_of(&place);
+            let leaf = node.value().read();
+            if !leaf.covers(&place) {
+                continue;
+            }
+            let rank = leaf.rank(&place);
+            let is_at_excluded =
+                is_excluded && leaf.entry(rank).is_some_and(|e| *e.place() == place);
+            let first = rank + usize::from(is_at_excluded);
+            out.extend(leaf.entries(first..leaf.len()).take(full - out.len()).cloned());
+            if out.len() == full {
+                return;
+            }
+            let Some(upper) = leaf.upper() else { return };
+            (place, is_excluded) = (upper.clone(), false);
+        }
+    }
+
+    fn descend(&self, end: Option<&Place<'_>>, limit: usize, out: &mut Vec<Entry>) {
+        let mut end = end.cloned();
+        let full = out.len() + limit;
+        loop {
+            let bound = end.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+            let Some(node) = self.leaves.upper_bound(bound) else { return };
+            let leaf = node.value().read();
+            if !leaf.reaches(end.as_ref()) {
+                continue;
+            }
+            let last = end.as_ref().map_or(leaf.len(), |end| leaf.rank(end));
+            out.extend(leaf.entries(0..last).rev().take(full - out.len()).cloned());
+            if out.len() == full {
+                return;
+            }
+            end = Some(node.key().0.clone());
+        }
+    }
+}
+
+impl fmt::Debug for PackedMemtable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PackedMemtable").field("ledger", &self.ledger).finish_non_exhaustive()
+    }
+}

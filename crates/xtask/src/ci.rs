@@ -97,7 +97,9 @@ pub(crate) fn run(root: &Path, extent: Extent) -> Outcome {
             // A step that could not run is one that failed; the others still can.
             let verdict = (step.run)(&machine)
                 .unwrap_or_else(|error| Verdict::Failed(format!("could not run: {error:#}")));
-            Report { name: step.name, verdict, took: began.elapsed() }
+            let report = Report { name: step.name, verdict, took: began.elapsed() };
+            println!("{}", summary_line(&report));
+            report
         })
         .collect();
     println!("\n=== summary {}", "=".repeat(63));

@@ -124,3 +124,26 @@ fn check(tree: &Tree) -> Vec<(&'static str, Finding)> {
     }
     findings
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_have_names_of_their_own() {
+        let names: std::collections::BTreeSet<&str> = RULES.iter().map(|rule| rule.name).collect();
+        assert_eq!(names.len(), RULES.len());
+    }
+
+    #[test]
+    fn a_clean_tree_has_no_findings_and_a_finding_names_its_rule() {
+        let code = ("crates/wal/src/lib.rs", "//! Docs.\n");
+        let reader =
+            ("crates/wal/src/tests.rs", "const A: &str = include_str!(\"../FORMAT.md\");\n");
+        let page = ("crates/wal/FORMAT.md", "# Format\n\n    00 01 02 03\n");
+        assert_eq!(check(&Tree::of(&[code, reader, page])), []);
+        let found =
+            check(&Tree::of(&[code, reader, page, ("crates/wal/src/v2.rs", "//! Docs.\n")]));
+        assert_eq!(found.iter().map(|(rule, _)| *rule).collect::<Vec<_>>(), ["module-names"]);
+    }
+}

@@ -1,5 +1,6 @@
 //! The manifest of Alluvium: versions, version edits, file names and CURRENT.
 
+pub mod current;
 pub mod edit;
 mod fields;
 pub mod level;

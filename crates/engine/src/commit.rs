@@ -1,0 +1,201 @@
+//! The write path: one short lock for order, copies outside it, publication in order.
+//!
+//! ```text
+//!   encode ─► admit ─►┌ commit lock ──────────────┐─► memtable ─► publish ─► sync, if asked for
+//!              (stall) │ room, sequences, log copy │   (parallel)  (in order)  (shared)
+//!                      └───────────────────────────┘
+//! ```
+//!
+//! A batch is acknowledged only after its record is the kernel's (`Buffer`) or the disk's (`Sync`).
+//! A failure of the log poisons the database: nobody can tell how much of the record is there.
+
+use alluvium_base::checksum::crc32;
+use alluvium_base::{BatchReader, Bytes, Error, KeyspaceId, Result, Seq, WriteBatch};
+use alluvium_wal::LogEnd;
+
+use crate::core::{CommitState, Core};
+use crate::options::Persist;
+use crate::stall::StallCause;
+use crate::view::ReadView;
+
+/// How much the log may grow before its total size is looked at.
+const LOG_CHECK_BYTES: u64 = 1 << 20;
+
+/// A batch ready to be written.
+#[derive(Debug)]
+pub(crate) struct PreparedBatch {
+    payload: Bytes,
+    checksum: u32,
+    entry_count: u32,
+    keyspaces: Touched,
+}
+
+/// The keyspaces a batch writes to; nearly always one.
+#[derive(Clone, Debug)]
+pub(crate) enum Touched {
+    One(KeyspaceId),
+    Many(Vec<KeyspaceId>),
+}
+
+impl Touched {
+    /// Adds a keyspace unless it is there.
+    pub(crate) fn add(&mut self, id: KeyspaceId) {
+        match self {
+            Self::One(only) if *only == id => {}
+            Self::One(only) => *self = Self::Many(vec![*only, id]),
+            Self::Many(ids) if ids.contains(&id) => {}
+            Self::Many(ids) => ids.push(id),
+        }
+    }
+
+    fn ids(&self) -> &[KeyspaceId] {
+        match self {
+            Self::One(id) => std::slice::from_ref(id),
+            Self::Many(ids) => ids,
+        }
+    }
+}
+
+impl PreparedBatch {
+    pub(crate) fn new(batch: WriteBatch, keyspaces: Touched) -> Self {
+        let entry_count = batch.len();
+        let payload = batch.into_bytes();
+        let checksum = crc32(&payload);
+        Self { payload, checksum, entry_count, keyspaces }
+    }
+}
+
+/// A written batch: where it stands in the order and in the log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Committed {
+    pub(crate) last: Seq,
+    pub(crate) log_end: LogEnd,
+}
+
+/// Why the commit lock had to be given back.
+enum Room {
+    Made,
+    WaitFor(StallCause),
+}
+
+impl Core {
+    /// Writes a batch: visible when this returns, and as durable as `persist` says.
+    pub(crate) fn write(&self, batch: &PreparedBatch, persist: Persist) -> Result<Committed> {
+        let committed = self.write_if(batch, |_, _| Ok(true))?.expect("no condition was set");
+        if persist == Persist::Sync {
+            self.sync_to(committed.log_end)?;
+        }
+        Ok(committed)
+    }
+
+    /// Writes a batch if `condition` holds at its place in the order, or answers `None`. The
+    /// condition runs under the commit lock, when all earlier writes are visible in the view it is
+    /// given, but no sooner than the batch itself is admitted.
+    pub(crate) fn write_if(
+        &self,
+        batch: &PreparedBatch,
+        condition: impl Fn(&ReadView, Seq) -> Result<bool>,
+    ) -> Result<Option<Committed>> {
+        loop {
+            self.check_writable()?;
+            self.stalls.admit(self, batch.payload.len() as u64)?;
+            let mut commit = self.commit.lock();
+            // Checked again under the lock: after `close` nothing is appended any more.
+            self.check_writable()?;
+            if let Room::WaitFor(cause) = self.make_room(&mut commit, &batch.keyspaces)? {
+                drop(commit);
+                self.stalls.wait_for_progress(self, cause)?;
+                continue;
+            }
+            let view = self.view.load();
+            for &id in batch.keyspaces.ids() {
+                view.tree(id)?;
+            }
+            let last_assigned = commit.next_seq.prev();
+            if !condition(&view, last_assigned)? {
+                return Ok(None);
+            }
+            let first = commit.next_seq;
+            let last = first.plus(u64::from(batch.entry_count) - 1);
+            let log_end = commit
+                .log
+                .append(first, last, &batch.payload, batch.checksum)
+                .inspect_err(|error| self.poison(error))?;
+            commit.next_seq = last.next();
+            commit.unchecked_bytes += batch.payload.len() as u64;
+            drop(commit);
+
+            insert(&view, &batch.payload, first);
+            self.publisher.publish(first, last);
+            self.counters.wrote(batch.entry_count, batch.payload.len());
+            return Ok(Some(Committed { last, log_end }));
+        }
+    }
+
+    /// Returns once the log is durable up to `end`; a failure poisons the database.
+    pub(crate) fn sync_to(&self, end: LogEnd) -> Result<()> {
+        self.wal.sync_to(end).inspect_err(|error| self.poison(error))
+    }
+
+    /// Sets full memtables aside. Must be called under the commit lock, so that no batch is split.
+    fn make_room(&self, commit: &mut CommitState, keyspaces: &Touched) -> Result<Room> {
+        for &id in keyspaces.ids() {
+            let view = self.view.load();
+            let tree = view.tree(id)?;
+            if (tree.active.memtable.memory_bytes() as u64) < tree.options.write_buffer_size {
+                continue;
+            }
+            if tree.immutable.len() + 1 >= tree.options.max_write_buffers {
+                return Ok(Room::WaitFor(StallCause::Memtables));
+            }
+            self.rotate(commit, id);
+        }
+        if commit.unchecked_bytes >= LOG_CHECK_BYTES {
+            commit.unchecked_bytes = 0;
+            if self.wal.live_bytes() > self.max_log_bytes {
+                self.rotate_oldest(commit);
+            }
+        }
+        Ok(Room::Made)
+    }
+
+    /// Sets aside the active memtable of `id`, unless it is empty, and wakes the flusher.
+    pub(crate) fn rotate(&self, commit: &CommitState, id: KeyspaceId) {
+        let (last, log_end) = (commit.next_seq.prev(), commit.log.end());
+        self.install_tree(id, |tree| {
+            // A writer between log and memtable counts too: `start` tells what may still come.
+            if tree.active.start <= last {
+                *tree = tree.rotated(last, log_end);
+            }
+        });
+        self.schedule.notify_work();
+    }
+
+    /// Sets aside the memtable that holds back the oldest part of the log.
+    fn rotate_oldest(&self, commit: &CommitState) {
+        let view = self.view.load();
+        let pinning = view.trees().filter(|tree| tree.immutable.is_empty());
+        let oldest = pinning
+            .filter(|tree| !tree.active.memtable.is_empty())
+            .min_by_key(|tree| tree.active.start);
+        if let Some(tree) = oldest {
+            self.rotate(commit, tree.id);
+        }
+    }
+}
+
+/// Inserts a batch that the log has, entry *i* at sequence `first + i`.
+fn insert(view: &ReadView, payload: &Bytes, first: Seq) {
+    let entries = BatchReader::new(payload).expect("the batch was encoded here");
+    for (at, entry) in entries.enumerate() {
+        let entry = entry.expect("the batch was encoded here");
+        let tree = view.tree(entry.keyspace).expect("checked before the log was written");
+        let seq = first.plus(at as u64);
+        tree.active.memtable.insert(payload, entry.key, entry.value, seq, entry.kind);
+    }
+}
+
+/// An empty batch has no place in the order.
+pub(crate) fn refuse_empty(batch: &WriteBatch) -> Result<()> {
+    if batch.is_empty() { Err(Error::invalid("the batch is empty")) } else { Ok(()) }
+}

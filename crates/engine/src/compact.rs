@@ -1,0 +1,236 @@
+//! Compaction: decide, do, commit, forget.
+//!
+//! Deciding is pure and lives in its own crate; here a decision is carried out. Inputs are marked
+//! busy while it runs, so that no other worker touches them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use alluvium_base::{FileNumber, KeyspaceId, MergingIterator};
+use alluvium_compaction::{Below, Output, Pick, PickContext, pick, pick_manual, write_tables};
+use alluvium_manifest::{KeyspaceChange, Level, TableMeta, VersionEdit};
+use alluvium_table::{ReadOptions, RunIterator, Table};
+
+use crate::core::Core;
+use crate::schedule::Schedule;
+use crate::source::Source;
+use crate::view::{ReadView, TreeView};
+use crate::{Error, Result};
+
+/// Compaction reads each block once: it leaves the cache alone and reads far ahead.
+const INPUT: ReadOptions = ReadOptions { fill_cache: false, readahead: true };
+
+/// A decided compaction whose inputs are marked busy.
+#[derive(Debug)]
+pub(crate) struct Compaction {
+    tree: Arc<TreeView>,
+    pick: Pick,
+}
+
+impl Core {
+    /// Decides on the most urgent compaction and marks its inputs busy.
+    pub(crate) fn claim_compaction(&self, schedule: &mut Schedule) -> Option<Compaction> {
+        if self.poison.get().is_some() {
+            return None;
+        }
+        let view = self.view.load_full();
+        let (snapshots, oldest_ms) = self.snapshots.live();
+        let now_ms = self.clock.now_ms();
+        let candidates = view.trees().filter_map(|tree| {
+            if schedule.manual.contains(&tree.id) {
+                return None;
+            }
+            let context = PickContext {
+                busy: &schedule.busy_tables(tree.id),
+                now_ms: oldest_ms.map_or(now_ms, |oldest| oldest.min(now_ms)),
+                oldest_snapshot: snapshots.first().copied(),
+            };
+            let picked = pick(&tree.version, &tree.options.compaction(), &context)?;
+            Some(Compaction { tree: Arc::clone(tree), pick: picked })
+        });
+        let most_urgent = candidates.max_by(|a, b| a.pick.score.total_cmp(&b.pick.score))?;
+        schedule.mark_busy(most_urgent.tree.id, most_urgent.pick.numbers());
+        Some(most_urgent)
+    }
+
+    /// Carries out a claimed compaction and gives its inputs back.
+    pub(crate) fn run_compaction(&self, compaction: &Compaction) -> Result<()> {
+        let result = if compaction.pick.is_trivial_move {
+            self.move_tables(compaction)
+        } else {
+            self.merge_tables(compaction)
+        };
+        let id = compaction.tree.id;
+        self.schedule.lock().unmark_busy(id, compaction.pick.numbers());
+        result
+    }
+
+    /// A trivial move: nothing overlaps below, so the edit alone does it.
+    fn move_tables(&self, compaction: &Compaction) -> Result<()> {
+        let Pick { inputs, to, .. } = &compaction.pick;
+        let moved = inputs.iter().map(|(_, meta)| (*to, Arc::clone(meta))).collect();
+        self.commit_compaction(compaction, moved).map(drop)
+    }
+
+    fn merge_tables(&self, compaction: &Compaction) -> Result<()> {
+        let Compaction { tree, pick } = compaction;
+        // The view that was decided on holds all inputs open.
+        let gc = self.gc_context();
+        let below = Below::of(&tree.version, pick.to, pick);
+        let mut input = MergingIterator::new(self.inputs(tree, pick)?);
+        let count = |bytes| self.counters.compacted(bytes);
+        let target = tree.options.target_file_size;
+        let output = self.output(tree, pick.to, target, &pick.grandparents, &count);
+        let written = write_tables(&mut input, &gc, below, &output)?;
+        self.counters.compaction_read(pick.input_bytes());
+
+        let opened: Result<Vec<_>> =
+            written.iter().map(|meta| self.open_table(tree.id, meta)).collect();
+        let added = written.iter().map(|meta| (pick.to, Arc::new(meta.clone()))).collect();
+        let is_committed = opened.and_then(|_| self.commit_compaction(compaction, added))?;
+        if is_committed {
+            tracing::debug!(keyspace = %tree.name, from = %pick.from, to = %pick.to,
+                inputs = pick.inputs.len(), outputs = written.len(), "compacted");
+            self.remove_tables(pick.numbers());
+        } else {
+            self.remove_tables(written.iter().map(|meta| meta.number));
+        }
+        Ok(())
+    }
+
+    /// One cursor for each L0 input and one for each deeper level.
+    fn inputs(&self, tree: &TreeView, pick: &Pick) -> Result<Vec<Source>> {
+        let mut levels: BTreeMap<Level, Vec<Arc<Table>>> = BTreeMap::new();
+        for (level, meta) in &pick.inputs {
+            levels.entry(*level).or_default().push(self.open_table(tree.id, meta)?);
+        }
+        let mut sources = Vec::new();
+        for (level, mut tables) in levels {
+            if level.0 == 0 {
+                sources.extend(tables.iter().map(|t| Source::Table(Box::new(t.iter(INPUT)))));
+            } else {
+                tables.sort_by(|a, b| a.summary().smallest.cmp(&b.summary().smallest));
+                sources.push(Source::Run(Box::new(RunIterator::new(tables.into(), INPUT))));
+            }
+        }
+        Ok(sources)
+    }
+
+    /// What tables of `level` are written with.
+    pub(crate) fn output<'a>(
+        &'a self,
+        tree: &TreeView,
+        level: Level,
+        target_file_size: u64,
+        grandparents: &'a [Arc<TableMeta>],
+        on_bytes: &'a (dyn Fn(u64) + 'a),
+    ) -> Output<'a> {
+        Output {
+            fs: &*self.fs,
+            dir: &self.dir,
+            numbers: &self.numbers,
+            keyspace: tree.id,
+            table_options: tree.options.table(level),
+            target_file_size,
+            grandparents,
+            now_ms: self.clock.now_ms(),
+            cancel: &self.cancel,
+            on_bytes,
+        }
+    }
+
+    /// Makes a compaction's result the truth. Answers false, having done nothing, if the keyspace
+    /// was dropped.
+    fn commit_compaction(
+        &self,
+        compaction: &Compaction,
+        added: Vec<(Level, Arc<TableMeta>)>,
+    ) -> Result<bool> {
+        let id = compaction.tree.id;
+        let mut manifest = self.manifest.lock();
+        if !manifest.state().keyspaces.contains_key(&id) {
+            return Ok(false);
+        }
+        let mut edit = VersionEdit::new(compaction.pick.cause(), self.clock.now_ms());
+        let removed = compaction.pick.inputs.iter().map(|(level, meta)| (*level, meta.number));
+        let removed = removed.collect();
+        edit.changes.push(KeyspaceChange { keyspace: id, flushed: None, removed, added });
+        manifest.apply(edit).inspect_err(|error| self.poison(error))?;
+        let version = Arc::clone(&manifest.state().keyspaces[&id].version);
+        let tables = Arc::new(self.open_version(id, &version)?);
+        self.install_tree(id, |tree| {
+            tree.version = version;
+            tree.tables = tables;
+        });
+        Ok(true)
+    }
+
+    /// Compacts the keys from `start` up to `end` down to the last level, on the caller's thread.
+    pub(crate) fn compact_tree(
+        &self,
+        id: KeyspaceId,
+        start: Option<&[u8]>,
+        end: Option<&[u8]>,
+    ) -> Result<()> {
+        self.flush_tree(id)?;
+        self.schedule.claim_by_hand(id);
+        let result = self.compact_claimed(id, start, end);
+        self.schedule.lock().manual.remove(&id);
+        self.schedule.notify_progress();
+        result
+    }
+
+    fn compact_claimed(
+        &self,
+        id: KeyspaceId,
+        start: Option<&[u8]>,
+        end: Option<&[u8]>,
+    ) -> Result<()> {
+        // Tables written from here on are as good as they get.
+        let done_before = self.numbers.take();
+        loop {
+            self.check_writable()?;
+            let Some(compaction) = self.next_manual(id, start, end, done_before) else {
+                return Ok(());
+            };
+            self.run_compaction(&compaction)?;
+            self.schedule.notify_progress();
+        }
+    }
+
+    fn next_manual(
+        &self,
+        id: KeyspaceId,
+        start: Option<&[u8]>,
+        end: Option<&[u8]>,
+        done_before: FileNumber,
+    ) -> Option<Compaction> {
+        let mut schedule = self.schedule.lock();
+        let view: Arc<ReadView> = self.view.load_full();
+        let tree = Arc::clone(view.tree(id).ok()?);
+        let busy = schedule.busy_tables(id);
+        let options = tree.options.compaction();
+        let pick = pick_manual(&tree.version, &options, start, end, done_before, &busy)?;
+        schedule.mark_busy(id, pick.numbers());
+        Some(Compaction { tree, pick })
+    }
+
+    /// Returns once no flush or compaction is due or running.
+    pub(crate) fn wait_idle(&self) -> Result<()> {
+        if self.background == crate::Background::Manual {
+            while self.step()? {}
+            return Ok(());
+        }
+        loop {
+            self.check_writable()?;
+            let schedule = self.schedule.lock();
+            if let (Some(error), true) = (&schedule.last_failure, schedule.failures >= 2) {
+                return Err(Error::clone(error));
+            }
+            if schedule.is_idle() && !self.has_work(&schedule) {
+                return Ok(());
+            }
+            self.schedule.wait_for_change(schedule);
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! What all handles and threads of an open database share, and who may change it.
+//!
+//! | part | changed by | guarded by |
+//! |---|---|---|
+//! | log and next sequence | writers | `commit` |
+//! | manifest: which tables there are | flush, compaction, keyspaces | `manifest` |
+//! | view: what readers see | all of the above | replaced whole under `installing` |
+//! | who works on what | background workers | `schedule` |
+//!
+//! Lock order: `manifest`, then `commit`, then `installing`; `schedule`, `tables` and the snapshot
+//! registry are leaves. Readers take no lock at all.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use alluvium_base::fs::LockGuard;
+use alluvium_base::{Clock, FileName, FileNumber, FileNumbers, Fs, KeyspaceId, Seq};
+use alluvium_compaction::GcContext;
+use alluvium_manifest::{Manifest, TableMeta, Version};
+use alluvium_table::{BlockCache, Table};
+use alluvium_wal::{Wal, WalWriter};
+use arc_swap::{ArcSwap, Guard};
+use parking_lot::Mutex;
+
+use crate::durable::DurabilityQueue;
+use crate::options::{Background, Persist};
+use crate::publish::Publisher;
+use crate::schedule::Scheduler;
+use crate::snapshot::SnapshotRegistry;
+use crate::stall::Stalls;
+use crate::stats::Counters;
+use crate::view::{OpenTables, ReadView, Run, TreeView};
+use crate::{Error, Result};
+
+/// The shared heart of an open database.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) dir: PathBuf,
+    pub(crate) fs: Arc<dyn Fs>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) numbers: Arc<FileNumbers>,
+    pub(crate) cache: Arc<BlockCache>,
+    pub(crate) wal: Arc<Wal>,
+    pub(crate) default_persist: Persist,
+    pub(crate) background: Background,
+    pub(crate) max_log_bytes: u64,
+
+    /// Which tables there are. Held during manifest I/O. Lock order: first.
+    pub(crate) manifest: Mutex<Manifest>,
+    /// The end of the log. Held for a copy into the log, never for a sync. Lock order: second.
+    pub(crate) commit: Mutex<CommitState>,
+    /// Serialises replacements of the view, never I/O. Lock order: third.
+    pub(crate) installing: Mutex<()>,
+    pub(crate) view: ArcSwap<ReadView>,
+    pub(crate) publisher: Publisher,
+
+    /// Every open table of every live version. A leaf lock.
+    pub(crate) tables: Mutex<HashMap<FileNumber, Arc<Table>>>,
+    pub(crate) snapshots: SnapshotRegistry,
+    pub(crate) schedule: Scheduler,
+    pub(crate) stalls: Stalls,
+    pub(crate) durable: DurabilityQueue,
+    pub(crate) counters: Counters,
+
+    /// Set once: why writes are refused.
+    pub(crate) poison: OnceLock<Error>,
+    pub(crate) closed: AtomicBool,
+    /// Tells running flushes and compactions to give up.
+    pub(crate) cancel: AtomicBool,
+    pub(crate) lock: Mutex<Option<Box<dyn LockGuard>>>,
+}
+
+/// What the commit lock guards.
+#[derive(Debug)]
+pub(crate) struct CommitState {
+    pub(crate) log: WalWriter,
+    pub(crate) next_seq: Seq,
+    /// Bytes appended since the log's total size was last looked at.
+    pub(crate) unchecked_bytes: u64,
+}
+
+impl Core {
+    /// Pins a view and the newest sequence visible in it: a consistent point across keyspaces.
+    ///
+    /// The view comes first, or a compaction between the two could have dropped what the sequence
+    /// still needs (rocksdb 6973). It must also still be current when the sequence is read, or
+    /// writes to a newer memtable of one keyspace would be missed and those to another seen.
+    #[inline]
+    pub(crate) fn pin(&self) -> (Guard<Arc<ReadView>>, Seq) {
+        loop {
+            let view = self.view.load();
+            let seq = self.publisher.visible();
+            if Arc::ptr_eq(&view, &self.view.load()) {
+                return (view, seq);
+            }
+        }
+    }
+
+    /// Fails when the database was closed.
+    #[inline]
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(Error::Closed("the database was closed: open it again".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Fails when the database was closed or poisoned.
+    #[inline]
+    pub(crate) fn check_writable(&self) -> Result<()> {
+        self.check_open()?;
+        match self.poison.get() {
+            Some(Error::Poisoned { cause }) => Err(Error::Poisoned { cause: cause.clone() }),
+            Some(cause) => Err(Error::Poisoned { cause: Arc::new(cause.clone()) }),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses all writes from now on: the log or the manifest failed, and its end is unknown.
+    pub(crate) fn poison(&self, cause: &Error) {
+        if self.poison.set(cause.clone()).is_ok() {
+            tracing::error!(%cause, "writes are refused until the database is reopened");
+        }
+        self.schedule.notify_progress();
+    }
+
+    /// Replaces the view by a changed copy.
+    pub(crate) fn install(&self, change: impl FnOnce(&mut ReadView)) {
+        let installing = self.installing.lock();
+        let mut view = ReadView::clone(&self.view.load());
+        change(&mut view);
+        let old = self.view.swap(Arc::new(view));
+        drop(installing);
+        // Freeing a memtable takes milliseconds; nobody waits for it here.
+        drop(old);
+    }
+
+    /// Replaces one keyspace in the view, unless it was dropped meanwhile.
+    pub(crate) fn install_tree(&self, id: KeyspaceId, change: impl FnOnce(&mut TreeView)) {
+        self.install(|view| {
+            if let Ok(tree) = view.tree(id) {
+                let mut tree = TreeView::clone(tree);
+                change(&mut tree);
+                view.set(id, Some(tree));
+            }
+        });
+        self.stalls.update(&self.view.load());
+    }
+
+    /// What garbage rules may assume now: the live snapshots and the oldest moment any reader may
+    /// take for "now". Pin the input first: snapshots taken later see all of it.
+    pub(crate) fn gc_context(&self) -> GcContext {
+        let (seqs, oldest_ms) = self.snapshots.live();
+        let now_ms = self.clock.now_ms();
+        GcContext::new(seqs, oldest_ms.map_or(now_ms, |oldest| oldest.min(now_ms)))
+    }
+
+    /// Opens a table of a keyspace, or finds it open.
+    pub(crate) fn open_table(&self, id: KeyspaceId, meta: &TableMeta) -> Result<Arc<Table>> {
+        if let Some(table) = self.tables.lock().get(&meta.number) {
+            return Ok(Arc::clone(table));
+        }
+        let path = FileName::Table(meta.number).in_dir(&self.dir);
+        let file = self.fs.open(&path).map_err(|error| Error::io("open", &path, error))?;
+        let table = Table::open(file, &path, meta.number, id, Arc::clone(&self.cache))?;
+        check_identity(&table, meta)?;
+        self.tables.lock().insert(meta.number, Arc::clone(&table));
+        Ok(table)
+    }
+
+    /// The open tables of `version`, opening those that are not.
+    pub(crate) fn open_version(&self, id: KeyspaceId, version: &Version) -> Result<OpenTables> {
+        let mut open = OpenTables::default();
+        for (level, metas) in version.levels() {
+            let tables: Result<Vec<_>> =
+                metas.iter().map(|meta| self.open_table(id, meta)).collect();
+            let tables = tables?;
+            if level.0 == 0 {
+                open.l0 = tables;
+            } else if !tables.is_empty() {
+                open.runs.push(Run::new(tables));
+            }
+        }
+        Ok(open)
+    }
+
+    /// Removes table files that no version names any more. Open handles of running reads stay
+    /// usable. A file that resists is removed by the next open.
+    pub(crate) fn remove_tables(&self, numbers: impl Iterator<Item = FileNumber>) {
+        for number in numbers {
+            self.tables.lock().remove(&number);
+            let path = FileName::Table(number).in_dir(&self.dir);
+            if let Err(error) = self.fs.remove(&path) {
+                tracing::warn!(path = %path.display(), %error, "cannot remove an obsolete table");
+            }
+        }
+    }
+}
+
+/// A table file must be the one the manifest speaks of, not another one in its place.
+pub(crate) fn check_identity(table: &Table, meta: &TableMeta) -> Result<()> {
+    let summary = table.summary();
+    let is_same = summary.file_size == meta.size_bytes
+        && summary.entry_count == meta.entry_count
+        && summary.smallest == meta.smallest
+        && summary.largest == meta.largest
+        && summary.largest_seq == meta.largest_seq;
+    if is_same {
+        return Ok(());
+    }
+    Err(Error::corrupt(table.path(), 0, "the file is not the table that the manifest describes"))
+}

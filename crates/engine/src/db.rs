@@ -1,0 +1,263 @@
+//! The database handle: opening, keyspaces, writing to the default one, closing.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use alluvium_base::{KeyspaceId, MemFs};
+use parking_lot::Mutex;
+
+use crate::batch::Batch;
+use crate::core::Core;
+use crate::keyspace::Keyspace;
+use crate::options::{Builder, KeyspaceOptions, Persist};
+use crate::read::{Read, ReadSource};
+use crate::snapshot::Snapshot;
+use crate::stats::Stats;
+use crate::{Error, Result};
+
+/// Name of the keyspace that every database has.
+pub const DEFAULT_KEYSPACE: &str = "default";
+
+/// An open database. Clones are handles to the same one; it closes when the last handle, keyspace,
+/// batch and snapshot is gone, or with [`close`](Self::close).
+///
+/// ```
+/// # let dir = tempfile::tempdir()?;
+/// use alluvium::{Db, Read};
+/// let db = Db::open(dir.path())?;
+/// db.insert("user:1", "Ada")?;
+/// assert_eq!(db.get("user:1")?.as_deref(), Some(&b"Ada"[..]));
+/// for kv in db.prefix("user:").rev() {
+///     let (key, value) = kv?;
+///     println!("{key:?} {value:?}");
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// Writes survive the death of the process as soon as they return, and the loss of power with
+/// [`Persist::Sync`]: per batch with [`Batch::commit`], for all before with
+/// [`persist`](Self::persist), or always with
+/// [`Builder::default_persist`](crate::Builder::default_persist).
+#[derive(Clone, Debug)]
+pub struct Db {
+    handle: Arc<Handle>,
+}
+
+/// Keeps the database open: its last owner closes it.
+#[derive(Debug)]
+pub(crate) struct Handle {
+    pub(crate) core: Arc<Core>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Handle {
+    pub(crate) fn new(core: Arc<Core>, threads: Vec<JoinHandle<()>>) -> Self {
+        Self { core, threads: Mutex::new(threads) }
+    }
+
+    /// Stops the threads, makes the log durable and gives back the lock. Once.
+    fn close(&self) -> Result<()> {
+        let core = &self.core;
+        {
+            // Under the commit lock: no write is between its check and the log.
+            let _commit = core.commit.lock();
+            if core.closed.swap(true, std::sync::atomic::Ordering::AcqRel) {
+                return Ok(());
+            }
+        }
+        core.cancel.store(true, std::sync::atomic::Ordering::Release);
+        core.schedule.stop();
+        core.durable.stop();
+        let this_thread = std::thread::current().id();
+        for thread in self.threads.lock().drain(..) {
+            // A callback may own the last handle; its thread cannot wait for itself.
+            if thread.thread().id() != this_thread && thread.join().is_err() {
+                tracing::error!("a background thread panicked");
+            }
+        }
+        let synced = if core.poison.get().is_some() {
+            Ok(())
+        } else {
+            core.sync_to(core.wal.written())
+        };
+        core.lock.lock().take();
+        synced
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::error!(%error, "the log could not be synced when the database was closed");
+        }
+    }
+}
+
+impl Db {
+    /// Opens the database in the folder `dir` with default options, creating it if there is none.
+    /// Errors as for [`Builder::open`].
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
+        Self::builder(dir).open()
+    }
+
+    /// Options first, then [`open`](Builder::open).
+    pub fn builder(dir: impl AsRef<Path>) -> Builder {
+        Builder::new(dir.as_ref().to_owned())
+    }
+
+    /// A database that lives and dies with the process: everything works, nothing is written to
+    /// disk.
+    pub fn in_memory() -> Result<Self> {
+        Builder::new(PathBuf::from("memory")).fs(Arc::new(MemFs::new())).open()
+    }
+
+    pub(crate) fn open_with(builder: Builder) -> Result<Self> {
+        builder.check()?;
+        let core = Arc::new(crate::recovery::recover(builder)?);
+        let threads = crate::background::spawn(&core)?;
+        Ok(Self { handle: Arc::new(Handle::new(core, threads)) })
+    }
+
+    fn core(&self) -> &Arc<Core> {
+        &self.handle.core
+    }
+
+    /// The folder it lives in.
+    pub fn path(&self) -> &Path {
+        &self.core().dir
+    }
+
+    /// The keyspace that every database has, and that `Db`'s own verbs work on.
+    pub fn default_keyspace(&self) -> Keyspace {
+        let name = DEFAULT_KEYSPACE.into();
+        Keyspace::new(Arc::clone(&self.handle), KeyspaceId::DEFAULT, name)
+    }
+
+    /// Opens the keyspace `name`, creating it with `options` if there is none. An existing keyspace
+    /// keeps the options it was created with.
+    ///
+    /// # Errors
+    /// [`Invalid`](crate::ErrorKind::Invalid) when the name is empty or longer than 255 bytes or an
+    /// option makes no sense; those of a write when the manifest cannot be written.
+    pub fn keyspace(&self, name: &str, options: KeyspaceOptions) -> Result<Keyspace> {
+        if let Some(keyspace) = self.find_keyspace(name)? {
+            return Ok(keyspace);
+        }
+        let id = self.core().create_keyspace(name, options)?;
+        Ok(Keyspace::new(Arc::clone(&self.handle), id, name.into()))
+    }
+
+    /// The keyspace `name`, if there is one.
+    pub fn find_keyspace(&self, name: &str) -> Result<Option<Keyspace>> {
+        self.core().check_open()?;
+        let view = self.core().view.load();
+        let found = view.trees().find(|tree| &*tree.name == name);
+        Ok(found.map(|tree| {
+            Keyspace::new(Arc::clone(&self.handle), tree.id, Arc::clone(&tree.name))
+        }))
+    }
+
+    /// Drops the keyspace `name` with everything in it, in one durable step. Handles to it answer
+    /// [`Closed`](crate::ErrorKind::Closed) from then on; scans already running go on.
+    ///
+    /// # Errors
+    /// [`Invalid`](crate::ErrorKind::Invalid) when there is none or it is the default keyspace.
+    pub fn drop_keyspace(&self, name: &str) -> Result<()> {
+        self.core().drop_keyspace(name)
+    }
+
+    /// The names of all keyspaces, in the order of their creation.
+    pub fn keyspaces(&self) -> Result<Vec<String>> {
+        self.core().check_open()?;
+        Ok(self.core().view.load().trees().map(|tree| tree.name.to_string()).collect())
+    }
+
+    /// Sets `key` to `value` in the default keyspace: see [`Keyspace::insert`].
+    pub fn insert(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Result<()> {
+        self.default_keyspace().insert(key, value)
+    }
+
+    /// Removes `key` from the default keyspace: see [`Keyspace::remove`].
+    pub fn remove(&self, key: impl AsRef<[u8]>) -> Result<()> {
+        self.default_keyspace().remove(key)
+    }
+
+    /// An empty batch, for writes that happen together across keyspaces.
+    pub fn batch(&self) -> Batch {
+        Batch::new(&self.handle)
+    }
+
+    /// A consistent view of this moment, kept until it is dropped.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot::new(&self.handle)
+    }
+
+    /// Makes all acknowledged writes as durable as `persist` says.
+    pub fn persist(&self, persist: Persist) -> Result<()> {
+        self.core().persist(persist)
+    }
+
+    /// Flushes the memtables of all keyspaces and returns when that is done.
+    pub fn flush(&self) -> Result<()> {
+        let ids: Vec<_> = self.core().view.load().trees().map(|tree| tree.id).collect();
+        ids.into_iter().try_for_each(|id| self.core().flush_tree(id))
+    }
+
+    /// Compacts all keyspaces: see [`Keyspace::compact`].
+    pub fn compact(&self) -> Result<()> {
+        let ids: Vec<_> = self.core().view.load().trees().map(|tree| tree.id).collect();
+        ids.into_iter().try_for_each(|id| self.core().compact_tree(id, None, None))
+    }
+
+    /// Returns once no flush or compaction is due or running.
+    pub fn wait_idle(&self) -> Result<()> {
+        self.core().wait_idle()
+    }
+
+    /// With [`Background::Manual`](crate::Background::Manual): does one piece of background work,
+    /// if there is any; answers whether there was.
+    pub fn step(&self) -> Result<bool> {
+        self.core().check_open()?;
+        self.core().step()
+    }
+
+    /// Writes a copy of the database as it is now to the new folder `dir`, itself an openable
+    /// database. Tables are hard-linked, so it takes little time and space; both folders must be on
+    /// one file system. Every write acknowledged before the call is in it.
+    ///
+    /// # Errors
+    /// [`Invalid`](crate::ErrorKind::Invalid) when `dir` is not empty;
+    /// [`Io`](crate::ErrorKind::Io) when the copy cannot be made: what was made of it is useless.
+    pub fn checkpoint(&self, dir: impl AsRef<Path>) -> Result<()> {
+        self.core().checkpoint(dir.as_ref())
+    }
+
+    /// What the database holds and what it has done since it was opened.
+    pub fn stats(&self) -> Result<Stats> {
+        self.core().check_open()?;
+        Ok(self.core().stats())
+    }
+
+    /// Closes the database: stops background work, makes the log durable, gives back the lock.
+    /// Other handles answer [`Closed`](crate::ErrorKind::Closed) from then on. Dropping the last
+    /// handle does the same, but cannot tell whether the last sync failed.
+    pub fn close(self) -> Result<()> {
+        self.handle.close()
+    }
+
+    /// Refuses a name that no keyspace may have.
+    pub(crate) fn check_name(name: &str) -> Result<()> {
+        if name.is_empty() || name.len() > 255 {
+            return Err(Error::invalid("a keyspace's name has from 1 to 255 bytes"));
+        }
+        Ok(())
+    }
+}
+
+/// Reads the default keyspace.
+impl Read for Db {
+    fn source(&self) -> ReadSource<'_> {
+        ReadSource::now(&self.handle, KeyspaceId::DEFAULT)
+    }
+}

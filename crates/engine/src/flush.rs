@@ -1,0 +1,154 @@
+//! Flush: an immutable memtable becomes tables in L0.
+//!
+//! The order is the promise: the log up to the memtable's last sequence is synced first (or another
+//! keyspace's older batch could be lost while this newer one survives), then the table's file and
+//! folder, then the edit that names it, then readers see it, and only then the log lets go.
+
+use std::sync::Arc;
+
+use alluvium_base::{KeyspaceId, Seq};
+use alluvium_compaction::{Below, write_tables};
+use alluvium_manifest::{Cause, KeyspaceChange, Level, Manifest, TableMeta, VersionEdit};
+use alluvium_memtable::Memtable;
+
+use crate::core::Core;
+use crate::options::Background;
+use crate::view::{ImmutableMemtable, ReadView, TreeView};
+use crate::Result;
+
+impl Core {
+    /// Flushes the oldest immutable memtable of `id`, if there is one.
+    pub(crate) fn flush_oldest(&self, id: KeyspaceId) -> Result<()> {
+        let view = self.view.load_full();
+        let Ok(tree) = view.tree(id) else { return Ok(()) };
+        let Some(oldest) = tree.immutable.last() else { return Ok(()) };
+        // Writers that got their sequences before the rotation may still be copying.
+        self.publisher.wait_for(oldest.last);
+        self.sync_to(oldest.log_end)?;
+
+        let written = self.write_memtable(tree, &oldest.memtable)?;
+        for meta in &written {
+            self.open_table(id, meta)?;
+        }
+        if self.commit_flush(id, oldest, &written)? {
+            return Ok(());
+        }
+        // The keyspace was dropped meanwhile.
+        self.remove_tables(written.iter().map(|meta| meta.number));
+        Ok(())
+    }
+
+    /// Writes the entries of a memtable to a table in L0.
+    pub(crate) fn write_memtable(
+        &self,
+        tree: &TreeView,
+        memtable: &Arc<dyn Memtable>,
+    ) -> Result<Vec<TableMeta>> {
+        if memtable.is_empty() {
+            return Ok(Vec::new());
+        }
+        let gc = self.gc_context();
+        let mut entries = Memtable::iter(Arc::clone(memtable));
+        let count = |bytes| self.counters.flushed(bytes);
+        // One table, however large: tables of one flush would only add to L0's count.
+        let output = self.output(tree, Level(0), u64::MAX, &[], &count);
+        let metas = write_tables(&mut *entries, &gc, Below::everything(), &output)?;
+        tracing::debug!(keyspace = %tree.name, tables = metas.len(), "flushed a memtable");
+        Ok(metas)
+    }
+
+    /// Makes a flush's result the truth. Answers false, having done nothing, if the keyspace was
+    /// dropped.
+    fn commit_flush(
+        &self,
+        id: KeyspaceId,
+        flushed: &ImmutableMemtable,
+        written: &[TableMeta],
+    ) -> Result<bool> {
+        let mut manifest = self.manifest.lock();
+        if !manifest.state().keyspaces.contains_key(&id) {
+            return Ok(false);
+        }
+        let mut edit = VersionEdit::new(Cause::Flush, self.clock.now_ms());
+        edit.last_seq = Some(flushed.last);
+        edit.changes.push(KeyspaceChange {
+            keyspace: id,
+            flushed: Some(flushed.last),
+            removed: Vec::new(),
+            added: written.iter().map(|meta| (Level(0), Arc::new(meta.clone()))).collect(),
+        });
+        edit.changes.extend(idle_keyspaces(&manifest, &self.view.load(), id, flushed.last));
+        manifest.apply(edit).inspect_err(|error| self.poison(error))?;
+
+        let version = Arc::clone(&manifest.state().keyspaces[&id].version);
+        let tables = Arc::new(self.open_version(id, &version)?);
+        self.install_tree(id, |tree| {
+            tree.immutable.pop();
+            tree.version = version;
+            tree.tables = tables;
+        });
+        self.release_log(&manifest);
+        Ok(true)
+    }
+
+    /// Lets go of log segments that hold nothing but what is in tables.
+    pub(crate) fn release_log(&self, manifest: &Manifest) {
+        let flushed = manifest.state().keyspaces.values().map(|keyspace| keyspace.flushed).min();
+        if let Some(Err(error)) = flushed.map(|flushed| self.wal.release(flushed)) {
+            tracing::warn!(%error, "cannot remove an obsolete log segment");
+        }
+    }
+
+    /// Sets the memtable of `id` aside and returns once everything in it is in tables.
+    pub(crate) fn flush_tree(&self, id: KeyspaceId) -> Result<()> {
+        self.check_writable()?;
+        let up_to = {
+            let commit = self.commit.lock();
+            let has_entries = !self.view.load().tree(id)?.active.memtable.is_empty()
+                || self.publisher.visible() < commit.next_seq.prev();
+            if has_entries {
+                self.rotate(&commit, id);
+            }
+            commit.next_seq.prev()
+        };
+        let is_flushed = |core: &Self| {
+            let view = core.view.load();
+            let waits = |tree: &Arc<TreeView>| tree.immutable.iter().any(|m| m.last <= up_to);
+            !view.tree(id).is_ok_and(waits)
+        };
+        if self.background == Background::Manual {
+            while !is_flushed(self) {
+                self.flush_oldest(id)?;
+            }
+            return Ok(());
+        }
+        self.schedule.wait_for_progress(1, || is_flushed(self) || self.check_writable().is_err())?;
+        self.check_writable()
+    }
+}
+
+/// Other keyspaces that have nothing unflushed at or below `up_to`: the edit says so, and they hold
+/// back no part of the log.
+fn idle_keyspaces(
+    manifest: &Manifest,
+    view: &ReadView,
+    flushing: KeyspaceId,
+    up_to: Seq,
+) -> Vec<KeyspaceChange> {
+    let is_idle = |tree: &TreeView| {
+        let has_nothing = tree.immutable.is_empty() && tree.active.memtable.is_empty();
+        has_nothing || tree.unflushed_from() > up_to
+    };
+    let is_behind = |id: KeyspaceId| {
+        manifest.state().keyspaces.get(&id).is_some_and(|keyspace| keyspace.flushed < up_to)
+    };
+    view.trees()
+        .filter(|tree| tree.id != flushing && is_behind(tree.id) && is_idle(tree))
+        .map(|tree| KeyspaceChange {
+            keyspace: tree.id,
+            flushed: Some(up_to),
+            removed: Vec::new(),
+            added: Vec::new(),
+        })
+        .collect()
+}

@@ -1,0 +1,70 @@
+//! A point lookup: newest source first, and the first entry found decides.
+
+use alluvium_base::{Bytes, Kind, Seq};
+use alluvium_table::hash_key;
+
+use crate::resolve::{Meaning, ReadTime, resolve, resolve_value};
+use crate::view::TreeView;
+use crate::Result;
+
+/// The newest entry of a key at a sequence.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) seq: Seq,
+    pub(crate) kind: Kind,
+    pub(crate) stored: Bytes,
+}
+
+impl TreeView {
+    /// The newest entry of `user_key` at or before `at`, of whatever kind.
+    pub(crate) fn find(&self, user_key: &[u8], at: Seq) -> Result<Option<Found>> {
+        if let Some(found) = self.find_in_memory(user_key, at) {
+            return Ok(Some(found));
+        }
+        let hash = hash_key(user_key);
+        let in_run = self.tables.runs.iter().filter_map(|run| run.find(user_key));
+        for table in self.tables.l0.iter().chain(in_run) {
+            if let Some(entry) = table.get(user_key, hash, at)? {
+                return Ok(Some(Found { seq: entry.seq, kind: entry.kind, stored: entry.value }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// [`find`](Self::find) among the memtables alone.
+    pub(crate) fn find_in_memory(&self, user_key: &[u8], at: Seq) -> Option<Found> {
+        let waiting = self.immutable.iter().map(|immutable| &immutable.memtable);
+        std::iter::once(&self.active.memtable)
+            .chain(waiting)
+            .filter(|memtable| !memtable.is_empty())
+            .find_map(|memtable| memtable.get(user_key, at))
+            .map(|entry| Found { seq: entry.seq, kind: entry.kind, stored: entry.value })
+    }
+
+    /// The value of `user_key` for a reader at `at` and `now`.
+    pub(crate) fn get(
+        &self,
+        user_key: &[u8],
+        at: Seq,
+        now: ReadTime<'_>,
+    ) -> Result<Option<Bytes>> {
+        match self.find(user_key, at)? {
+            Some(found) => resolve_value(found.kind, &found.stored, now),
+            None => Ok(None),
+        }
+    }
+
+    /// When the value of `user_key` expires: `None` for no value, `Some(None)` for never.
+    pub(crate) fn expires_at(
+        &self,
+        user_key: &[u8],
+        at: Seq,
+        now: ReadTime<'_>,
+    ) -> Result<Option<Option<u64>>> {
+        let Some(found) = self.find(user_key, at)? else { return Ok(None) };
+        Ok(match resolve(found.kind, &found.stored, now)? {
+            Meaning::Value { expiry_ms, .. } => Some(expiry_ms),
+            Meaning::Absent => None,
+        })
+    }
+}

@@ -1,0 +1,94 @@
+//! Creating and dropping keyspaces: one durable edit each.
+
+use std::sync::Arc;
+
+use alluvium_base::{FileNumber, KeyspaceId};
+use alluvium_manifest::{Cause, KeyspaceChange, Version, VersionEdit};
+
+use crate::core::Core;
+use crate::db::{DEFAULT_KEYSPACE, Db};
+use crate::options::KeyspaceOptions;
+use crate::recovery::encode_options;
+use crate::view::{ActiveMemtable, OpenTables, TreeView};
+use crate::{Error, Result};
+
+impl Core {
+    /// Creates the keyspace `name`, unless another thread was faster.
+    pub(crate) fn create_keyspace(
+        &self,
+        name: &str,
+        options: KeyspaceOptions,
+    ) -> Result<KeyspaceId> {
+        Db::check_name(name)?;
+        options.check()?;
+        self.check_writable()?;
+        let mut manifest = self.manifest.lock();
+        let state = manifest.state();
+        if let Some(existing) = state.keyspaces.values().find(|keyspace| keyspace.name == name) {
+            return Ok(existing.id);
+        }
+        // Sequences in the manifest are never ahead of the durable log, or numbers could be missing
+        // from it after a power cut.
+        self.sync_to(self.wal.written())?;
+        let commit = self.commit.lock();
+        let last = commit.next_seq.prev();
+        let end = commit.log.end();
+        drop(commit);
+        self.sync_to(end)?;
+
+        let id = state.next_keyspace;
+        let mut edit = VersionEdit::new(Cause::CreateKeyspace, self.clock.now_ms());
+        edit.last_seq = Some(last);
+        edit.created.push((id, name.to_owned(), encode_options(&options)));
+        edit.changes.push(KeyspaceChange {
+            keyspace: id,
+            flushed: Some(last),
+            removed: Vec::new(),
+            added: Vec::new(),
+        });
+        manifest.apply(edit).inspect_err(|error| self.poison(error))?;
+        let tree = TreeView {
+            id,
+            name: name.into(),
+            options: Arc::new(options),
+            active: ActiveMemtable::new(last.next()),
+            immutable: Vec::new(),
+            version: Arc::new(Version::default()),
+            tables: Arc::new(OpenTables::default()),
+        };
+        self.install(|view| view.set(id, Some(tree)));
+        Ok(id)
+    }
+
+    /// Drops the keyspace `name` and removes its tables.
+    pub(crate) fn drop_keyspace(&self, name: &str) -> Result<()> {
+        self.check_writable()?;
+        if name == DEFAULT_KEYSPACE {
+            return Err(Error::invalid("the default keyspace cannot be dropped"));
+        }
+        let mut manifest = self.manifest.lock();
+        let found = manifest.state().keyspaces.values().find(|keyspace| keyspace.name == name);
+        let Some(keyspace) = found else {
+            return Err(Error::invalid(format!("there is no keyspace \"{name}\" to drop")));
+        };
+        let id = keyspace.id;
+        let version = Arc::clone(&keyspace.version);
+        // Earlier acknowledged batches come first in the order: none may be lost while the drop
+        // survives.
+        self.sync_to(self.wal.written())?;
+        let mut edit = VersionEdit::new(Cause::DropKeyspace, self.clock.now_ms());
+        edit.dropped.push(id);
+        manifest.apply(edit).inspect_err(|error| self.poison(error))?;
+        {
+            // Under the commit lock: no batch is between its check of the keyspace and the log.
+            let _commit = self.commit.lock();
+            self.install(|view| view.set(id, None));
+        }
+        self.release_log(&manifest);
+        drop(manifest);
+        let tables: Vec<FileNumber> = version.tables().map(|(_, meta)| meta.number).collect();
+        self.remove_tables(tables.into_iter());
+        self.schedule.notify_progress();
+        Ok(())
+    }
+}

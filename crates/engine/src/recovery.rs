@@ -1,0 +1,273 @@
+//! Opening: from the files of a folder to a running database.
+//!
+//! ```text
+//!   LOCK ─► CURRENT ─► manifest ─► versions      which tables there are
+//!                          │
+//!                          ▼
+//!   log segments in order ─► memtables            what came after
+//!                          │  (full ones are flushed as they fill: memory is bounded)
+//!                          ▼
+//!   settle the log ─► new segment ─► workers
+//! ```
+//!
+//! What results is always a prefix of the commit order with batches whole. Nothing a crash here
+//! could need is removed before what replaces it is durable: a crash during recovery is recovered
+//! from like any other.
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
+
+use alluvium_base::fs::LockGuard;
+use alluvium_base::{FileName, FileNumber, FileNumbers, Fs, KeyspaceId, Seq};
+use alluvium_manifest::{Cause, Manifest, VersionEdit};
+use alluvium_table::BlockCache;
+use alluvium_wal::{WalConfig, replay, settle, start};
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+
+use crate::core::{CommitState, Core};
+use crate::db::DEFAULT_KEYSPACE;
+use crate::options::{Builder, KeyspaceOptions};
+use crate::publish::Publisher;
+use crate::replay::LogReplay;
+use crate::view::{ActiveMemtable, OpenTables, ReadView, TreeView};
+use crate::{Error, Result};
+
+/// Opens or creates the database that `builder` describes.
+pub(crate) fn recover(builder: Builder) -> Result<Core> {
+    let (fs, dir) = (Arc::clone(&builder.fs), builder.dir.clone());
+    prepare_folder(&builder)?;
+    let lock = take_lock(&*fs, &dir)?;
+    let names = list_files(&*fs, &dir)?;
+    let (mut manifest, numbers) = open_manifest(&builder, &names)?;
+    adopt_default_keyspace(&builder, &mut manifest)?;
+    crate::options_file::write(&builder)?;
+
+    sync_log_files(&*fs, &dir, &names)?;
+    let cache = BlockCache::new(builder.cache_bytes as usize);
+    let mut replaying = LogReplay::new(&builder, &numbers, &mut manifest);
+    let replayed = replay(&*fs, &dir, &mut |first, payload, at| {
+        replaying.record(first, &payload, at.segment, at.offset)
+    })?;
+    if let Some(torn) = &replayed.torn {
+        tracing::info!(segment = %torn.segment, offset = torn.offset, bytes = torn.dropped_bytes,
+            "dropped the torn end of the log: none of it was acknowledged as durable");
+    }
+    settle(&*fs, &dir, &replayed)?;
+    let (last_seq, memtables) = replaying.finish()?;
+
+    let (log, wal) = start(WalConfig {
+        fs: Arc::clone(&fs),
+        dir: dir.clone(),
+        numbers: Arc::clone(&numbers),
+        options: builder.wal(),
+        recovered: replayed.segments,
+    })?;
+    remove_obsolete(&*fs, &dir, &names, &manifest, &replayed.empty);
+
+    let core = Core {
+        dir,
+        fs,
+        clock: builder.clock,
+        numbers,
+        cache,
+        wal,
+        default_persist: builder.default_persist,
+        background: builder.background,
+        max_log_bytes: builder.max_log_bytes,
+        manifest: Mutex::new(manifest),
+        commit: Mutex::new(CommitState { log, next_seq: last_seq.next(), unchecked_bytes: 0 }),
+        installing: Mutex::default(),
+        view: ArcSwap::default(),
+        publisher: Publisher::new(last_seq),
+        tables: Mutex::default(),
+        snapshots: Default::default(),
+        schedule: Default::default(),
+        stalls: Default::default(),
+        durable: Default::default(),
+        counters: Default::default(),
+        poison: OnceLock::new(),
+        closed: AtomicBool::new(false),
+        cancel: AtomicBool::new(false),
+        lock: Mutex::new(Some(lock)),
+    };
+    install_recovered(&core, memtables)?;
+    Ok(core)
+}
+
+/// Shows readers the recovered tables and memtables.
+fn install_recovered(
+    core: &Core,
+    mut memtables: std::collections::BTreeMap<KeyspaceId, ActiveMemtable>,
+) -> Result<()> {
+    let mut view = ReadView::default();
+    {
+        let manifest = core.manifest.lock();
+        let file = FileName::Manifest(manifest.number()).in_dir(&core.dir);
+        for keyspace in manifest.state().keyspaces.values() {
+            let options = parse_stored_options(&file, &keyspace.options)?;
+            let active = memtables
+                .remove(&keyspace.id)
+                .unwrap_or_else(|| ActiveMemtable::new(keyspace.flushed.next()));
+            let tree = TreeView {
+                id: keyspace.id,
+                name: keyspace.name.as_str().into(),
+                options: Arc::new(options),
+                active,
+                immutable: Vec::new(),
+                version: Arc::clone(&keyspace.version),
+                tables: Arc::new(core.open_version(keyspace.id, &keyspace.version)?),
+            };
+            view.set(keyspace.id, Some(tree));
+        }
+        core.release_log(&manifest);
+    }
+    core.stalls.update(&view);
+    core.view.store(Arc::new(view));
+    Ok(())
+}
+
+/// The folder must be there, or may be made.
+fn prepare_folder(builder: &Builder) -> Result<()> {
+    let (fs, dir) = (&builder.fs, &builder.dir);
+    let current = FileName::Current.in_dir(dir);
+    let exists = fs.exists(&current).map_err(|error| Error::io("look for", &current, error))?;
+    if !exists && !builder.create_if_missing {
+        return Err(Error::invalid(format!(
+            "there is no database in {}: create_if_missing is off",
+            dir.display()
+        )));
+    }
+    fs.create_dir_all(dir).map_err(|error| Error::io("create", dir, error))
+}
+
+pub(crate) fn take_lock(fs: &dyn Fs, dir: &Path) -> Result<Box<dyn LockGuard>> {
+    let path = FileName::Lock.in_dir(dir);
+    fs.lock(&path).map_err(|error| {
+        if error.kind() == std::io::ErrorKind::WouldBlock {
+            Error::Locked { path: path.clone() }
+        } else {
+            Error::io("lock", &path, error)
+        }
+    })
+}
+
+/// Our files in the folder; strangers are left alone.
+pub(crate) fn list_files(fs: &dyn Fs, dir: &Path) -> Result<Vec<FileName>> {
+    let names = fs.list(dir).map_err(|error| Error::io("list", dir, error))?;
+    Ok(names.iter().filter_map(|name| FileName::parse(name)).collect())
+}
+
+fn open_manifest(
+    builder: &Builder,
+    names: &[FileName],
+) -> Result<(Manifest, Arc<FileNumbers>)> {
+    let (fs, dir) = (&builder.fs, &builder.dir);
+    let now_ms = builder.clock.now_ms();
+    let highest = names.iter().filter_map(|name| name.number()).max().unwrap_or_default();
+    let unused = FileNumber(highest.0 + 1);
+    if names.contains(&FileName::Current) {
+        let recovered = Manifest::recover(Arc::clone(fs), dir)?;
+        let next = recovered.state.next_file.max(unused);
+        let numbers = Arc::new(FileNumbers::starting_at(next));
+        let manifest =
+            Manifest::start(Arc::clone(fs), dir, recovered, Arc::clone(&numbers), now_ms)?;
+        return Ok((manifest, numbers));
+    }
+    // A crash while a database is made leaves a manifest at most. Data without CURRENT is damage.
+    let has_data = |name: &&FileName| matches!(name, FileName::Table(_) | FileName::Wal(_));
+    if let Some(orphan) = names.iter().find(has_data) {
+        return Err(Error::corrupt(
+            FileName::Current.in_dir(dir),
+            0,
+            format!("it is missing, though the folder holds {orphan}: restore it from a backup"),
+        ));
+    }
+    let numbers = Arc::new(FileNumbers::starting_at(unused));
+    let manifest = Manifest::create(Arc::clone(fs), dir, Arc::clone(&numbers), now_ms)?;
+    Ok((manifest, numbers))
+}
+
+/// Makes sure there is a default keyspace, with the options given for it, if any.
+fn adopt_default_keyspace(builder: &Builder, manifest: &mut Manifest) -> Result<()> {
+    let now_ms = builder.clock.now_ms();
+    let id = KeyspaceId::DEFAULT;
+    match (manifest.state().keyspaces.get(&id), &builder.default_keyspace) {
+        (None, given) => {
+            let mut edit = VersionEdit::new(Cause::CreateKeyspace, now_ms);
+            let options = encode_options(&given.clone().unwrap_or_default());
+            edit.created.push((id, DEFAULT_KEYSPACE.to_owned(), options));
+            manifest.apply(edit)
+        }
+        (Some(keyspace), Some(given)) if keyspace.options != encode_options(given) => {
+            let mut edit = VersionEdit::new(Cause::Open, now_ms);
+            edit.options.push((id, encode_options(given)));
+            manifest.apply(edit)
+        }
+        (Some(_), _) => Ok(()),
+    }
+}
+
+/// The bytes options are stored as: JSON, so that a later release can add some.
+pub(crate) fn encode_options(options: &KeyspaceOptions) -> alluvium_base::Bytes {
+    let json = serde_json::to_vec(options).expect("plain data serialises");
+    alluvium_base::Bytes::from(json)
+}
+
+/// Reads the options of a keyspace as `manifest`, the file that holds them, has them.
+pub(crate) fn parse_stored_options(manifest: &Path, stored: &[u8]) -> Result<KeyspaceOptions> {
+    let damage = |what: String| {
+        Error::corrupt(manifest, 0, format!("the options of a keyspace: {what}"))
+    };
+    let options: KeyspaceOptions =
+        serde_json::from_slice(stored).map_err(|error| damage(error.to_string()))?;
+    options.check().map_err(|error| damage(error.to_string()))?;
+    Ok(options)
+}
+
+/// Makes durable what the log's files hold now: a flush during replay may only name what the log
+/// would bring back after a power cut right then.
+fn sync_log_files(fs: &dyn Fs, dir: &Path, names: &[FileName]) -> Result<()> {
+    for name in names.iter().filter(|name| matches!(name, FileName::Wal(_))) {
+        let path = name.in_dir(dir);
+        let file = fs.open_writable(&path).map_err(|error| Error::io("open", &path, error))?;
+        file.sync().map_err(|error| Error::io("sync", &path, error))?;
+    }
+    Ok(())
+}
+
+/// Removes files of ours that nothing names: tables of unfinished jobs, older manifests, empty
+/// segments. What resists is removed by the next open.
+fn remove_obsolete(
+    fs: &dyn Fs,
+    dir: &Path,
+    names: &[FileName],
+    manifest: &Manifest,
+    empty_segments: &[FileNumber],
+) {
+    let keyspaces = manifest.state().keyspaces.values();
+    let live: std::collections::BTreeSet<FileNumber> = keyspaces
+        .flat_map(|keyspace| keyspace.version.tables().map(|(_, meta)| meta.number))
+        .collect();
+    let is_obsolete = |name: &FileName| match *name {
+        FileName::Table(number) => !live.contains(&number),
+        FileName::Manifest(number) => number != manifest.number(),
+        FileName::Wal(number) => empty_segments.contains(&number),
+        FileName::CurrentTemporary | FileName::OptionsTemporary => true,
+        FileName::Current | FileName::Lock | FileName::Options => false,
+    };
+    for name in names.iter().copied().filter(is_obsolete) {
+        let path = name.in_dir(dir);
+        if let Err(error) = fs.remove(&path) {
+            tracing::warn!(path = %path.display(), %error, "cannot remove an obsolete file");
+        }
+    }
+}
+
+/// The sequences at or below which each keyspace has everything in tables.
+pub(crate) fn flushed_seqs(
+    manifest: &Manifest,
+) -> std::collections::BTreeMap<KeyspaceId, Seq> {
+    manifest.state().keyspaces.iter().map(|(id, keyspace)| (*id, keyspace.flushed)).collect()
+}

@@ -1,0 +1,170 @@
+//! Replay: log records back into memtables, in bounded memory.
+//!
+//! Records must follow each other without a gap in their sequences: a missing segment is noticed
+//! whether or not its neighbours verify. Entries that their keyspace has already flushed, and
+//! entries of keyspaces that were dropped, are passed over.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use alluvium_base::{
+    BatchReader, Bytes, Clock, FileName, FileNumber, FileNumbers, Fs, KeyspaceId, Seq,
+};
+use alluvium_compaction::{Below, GcContext, Output, write_tables};
+use alluvium_manifest::{Cause, KeyspaceChange, Level, Manifest, VersionEdit};
+use alluvium_memtable::Memtable;
+
+use crate::options::{Builder, KeyspaceOptions};
+use crate::recovery::{flushed_seqs, parse_stored_options};
+use crate::view::ActiveMemtable;
+use crate::{Error, Result};
+
+/// Takes records in order and fills memtables; full ones are flushed.
+#[derive(Debug)]
+pub(crate) struct LogReplay<'a> {
+    dir: PathBuf,
+    fs: Arc<dyn Fs>,
+    clock: Arc<dyn Clock>,
+    numbers: Arc<FileNumbers>,
+    manifest: &'a mut Manifest,
+    flushed: BTreeMap<KeyspaceId, Seq>,
+    options: BTreeMap<KeyspaceId, KeyspaceOptions>,
+    memtables: BTreeMap<KeyspaceId, ActiveMemtable>,
+    /// The last sequence of the last record.
+    last: Option<Seq>,
+}
+
+impl<'a> LogReplay<'a> {
+    pub(crate) fn new(
+        builder: &Builder,
+        numbers: &Arc<FileNumbers>,
+        manifest: &'a mut Manifest,
+    ) -> Self {
+        Self {
+            dir: builder.dir.clone(),
+            fs: Arc::clone(&builder.fs),
+            clock: Arc::clone(&builder.clock),
+            numbers: Arc::clone(numbers),
+            flushed: flushed_seqs(manifest),
+            manifest,
+            options: BTreeMap::new(),
+            memtables: BTreeMap::new(),
+            last: None,
+        }
+    }
+
+    /// Takes the next record. Fails with [`Error::Corrupt`] when it does not follow the one before
+    /// it or holds no batch.
+    pub(crate) fn record(
+        &mut self,
+        first: Seq,
+        payload: &Bytes,
+        segment: FileNumber,
+        offset: u64,
+    ) -> Result<()> {
+        let damage = |what: String| {
+            Error::corrupt(FileName::Wal(segment).in_dir(&self.dir), offset, what)
+        };
+        let needed = match self.last {
+            Some(last) => last.next(),
+            None => self.flushed.values().min().map_or(Seq::ZERO, |flushed| flushed.next()),
+        };
+        let follows = if self.last.is_some() { first == needed } else { first <= needed };
+        if !follows {
+            return Err(damage(format!(
+                "writes {needed} to {first} are missing before this record: \
+                 a log segment was lost or removed"
+            )));
+        }
+        let entries: Result<Vec<_>> =
+            BatchReader::new(payload).and_then(Iterator::collect);
+        let entries = entries.map_err(|error| damage(error.to_string()))?;
+        if let Some(stranger) =
+            entries.iter().find(|entry| entry.keyspace >= self.manifest.state().next_keyspace)
+        {
+            return Err(damage(format!("keyspace {} never existed", stranger.keyspace.0)));
+        }
+        for (at, entry) in (0..).zip(&entries) {
+            let seq = first.plus(at);
+            // No flushed sequence is known of a dropped keyspace.
+            if self.flushed.get(&entry.keyspace).is_some_and(|&flushed| seq > flushed) {
+                self.insert(payload, entry, seq);
+            }
+        }
+        if !entries.is_empty() {
+            self.last = Some(first.plus(entries.len() as u64 - 1));
+        }
+        self.flush_full()
+    }
+
+    fn insert(&mut self, payload: &Bytes, entry: &alluvium_base::BatchEntry, seq: Seq) {
+        let active =
+            self.memtables.entry(entry.keyspace).or_insert_with(|| ActiveMemtable::new(seq));
+        active.memtable.insert(payload, entry.key.clone(), entry.value.clone(), seq, entry.kind);
+    }
+
+    /// Flushes memtables over their size, between two batches.
+    fn flush_full(&mut self) -> Result<()> {
+        let ids: Vec<KeyspaceId> = self.memtables.keys().copied().collect();
+        for id in ids {
+            let limit = self.options_of(id)?.write_buffer_size;
+            if self.memtables[&id].memtable.memory_bytes() as u64 >= limit {
+                self.flush(id)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn options_of(&mut self, id: KeyspaceId) -> Result<KeyspaceOptions> {
+        if let Some(options) = self.options.get(&id) {
+            return Ok(options.clone());
+        }
+        let stored = &self.manifest.state().keyspaces[&id].options;
+        let file = FileName::Manifest(self.manifest.number()).in_dir(&self.dir);
+        let options = parse_stored_options(&file, stored)?;
+        self.options.insert(id, options.clone());
+        Ok(options)
+    }
+
+    /// Writes a memtable to L0. The log's files were synced before replay began, so what the edit
+    /// declares flushed cannot outlive what came before it.
+    fn flush(&mut self, id: KeyspaceId) -> Result<()> {
+        let Some(full) = self.memtables.remove(&id) else { return Ok(()) };
+        let Some(last) = self.last else { return Ok(()) };
+        let options = self.options_of(id)?;
+        let now_ms = self.clock.now_ms();
+        let output = Output {
+            fs: &*self.fs,
+            dir: &self.dir,
+            numbers: &self.numbers,
+            keyspace: id,
+            table_options: options.table(Level(0)),
+            target_file_size: u64::MAX,
+            grandparents: &[],
+            now_ms,
+            cancel: &false.into(),
+            on_bytes: &|_| {},
+        };
+        let gc = GcContext::new(Vec::new(), now_ms);
+        let mut entries = Memtable::iter(full.memtable);
+        let written = write_tables(&mut *entries, &gc, Below::everything(), &output)?;
+        let mut edit = VersionEdit::new(Cause::Recovery, now_ms);
+        edit.last_seq = Some(last);
+        edit.changes.push(KeyspaceChange {
+            keyspace: id,
+            flushed: Some(last),
+            removed: Vec::new(),
+            added: written.into_iter().map(|meta| (Level(0), Arc::new(meta))).collect(),
+        });
+        self.manifest.apply(edit)?;
+        self.flushed.insert(id, last);
+        Ok(())
+    }
+
+    /// The last sequence ever given, and the memtables that are left.
+    pub(crate) fn finish(self) -> Result<(Seq, BTreeMap<KeyspaceId, ActiveMemtable>)> {
+        let known = self.manifest.state().last_seq;
+        Ok((self.last.map_or(known, |last| last.max(known)), self.memtables))
+    }
+}

@@ -1,0 +1,252 @@
+//! Scans: the visible entries of a range, from both ends.
+//!
+//! A scan has up to two halves, each with a cursor of its own, made when that end is first asked.
+//! Each half remembers the last key it decided on; the halves stop where they meet.
+//!
+//! ```text
+//!   front ─►  a  b  c  d │ e  f  g  ◄─ back
+//!                        └ front has decided up to d: back ends here
+//! ```
+//!
+//! Entries of one key come newest first. Forwards, the first one at or before the read point
+//! decides, and the rest are passed over; backwards, the last one at or before it decides.
+
+use std::sync::Arc;
+
+use alluvium_base::{Bytes, InternalIterator, MergingIterator, Seq};
+use alluvium_table::ReadOptions;
+
+use crate::core::Core;
+use crate::range::Span;
+use crate::resolve::{Meaning, ReadTime, resolve};
+use crate::source::Source;
+use crate::view::TreeView;
+use crate::{Error, Result};
+
+/// A key and its value, as shared bytes that outlive the scan.
+pub type KeyValue = (Bytes, Bytes);
+
+/// An iterator over keys and values in order, from either end: see
+/// [`Read::range`](crate::Read::range).
+///
+/// It sees the database as it was when the scan was made. An error is yielded once, where it was
+/// met; the scan ends there.
+#[derive(Debug)]
+pub struct Scan {
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Open(Box<OpenScan>),
+    Failed(Error),
+    Done,
+}
+
+/// What both halves share.
+#[derive(Debug)]
+struct Place {
+    core: Arc<Core>,
+    tree: Arc<TreeView>,
+    seq: Seq,
+    /// A snapshot's moment; `None` asks the clock.
+    at_ms: Option<u64>,
+    span: Span,
+}
+
+#[derive(Debug)]
+struct OpenScan {
+    place: Place,
+    front: Option<Half>,
+    back: Option<Half>,
+}
+
+/// One end of the scan.
+#[derive(Debug)]
+struct Half {
+    cursor: MergingIterator<Source>,
+    /// The last key this end decided on; meaningful once `has_decided`.
+    key: Vec<u8>,
+    has_decided: bool,
+    /// Backwards: the entry the half stopped at while the cursor already went on.
+    held: Option<KeyValue>,
+}
+
+impl Scan {
+    pub(crate) fn new(
+        core: &Arc<Core>,
+        tree: Result<Arc<TreeView>>,
+        seq: Seq,
+        at_ms: Option<u64>,
+        span: Span,
+    ) -> Self {
+        let state = match tree {
+            Err(error) => State::Failed(error),
+            Ok(_) if span.is_empty() => State::Done,
+            Ok(tree) => {
+                let place = Place { core: Arc::clone(core), tree, seq, at_ms, span };
+                State::Open(Box::new(OpenScan { place, front: None, back: None }))
+            }
+        };
+        Self { state }
+    }
+
+    /// Runs one step; an error or the end closes the scan.
+    fn step<T>(
+        &mut self,
+        step: impl FnOnce(&mut OpenScan) -> Result<Option<T>>,
+    ) -> Option<Result<T>> {
+        let outcome = match std::mem::replace(&mut self.state, State::Done) {
+            State::Open(mut open) => {
+                let outcome = step(&mut open);
+                if matches!(outcome, Ok(Some(_))) {
+                    self.state = State::Open(open);
+                }
+                outcome
+            }
+            State::Failed(error) => Err(error),
+            State::Done => Ok(None),
+        };
+        outcome.transpose()
+    }
+
+    /// How many entries are left, without making their keys and values.
+    pub(crate) fn count_entries(mut self) -> Result<u64> {
+        let mut count = 0;
+        while let Some(step) = self.step(|open| Ok(open.advance_front()?.then_some(()))) {
+            step?;
+            count += 1;
+        }
+        Ok(count)
+    }
+}
+
+impl Iterator for Scan {
+    type Item = Result<KeyValue>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.step(OpenScan::next_front)
+    }
+}
+
+impl DoubleEndedIterator for Scan {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.step(OpenScan::next_back)
+    }
+}
+
+impl std::iter::FusedIterator for Scan {}
+
+impl Place {
+    fn now(&self) -> ReadTime<'_> {
+        self.at_ms.map_or(ReadTime::Live(&*self.core.clock), ReadTime::At)
+    }
+
+    fn half(&self, seek: impl FnOnce(&mut MergingIterator<Source>) -> Result<()>) -> Result<Half> {
+        let mut cursor = self.tree.cursor(ReadOptions::default());
+        seek(&mut cursor)?;
+        Ok(Half { cursor, key: Vec::new(), has_decided: false, held: None })
+    }
+}
+
+impl OpenScan {
+    fn next_front(&mut self) -> Result<Option<KeyValue>> {
+        if !self.advance_front()? {
+            return Ok(None);
+        }
+        let front = self.front.as_ref().expect("it was just advanced");
+        let stored = front.cursor.value_bytes();
+        // Whether it has expired was decided a moment ago, and is not asked again.
+        let meaning = resolve(front.cursor.key().kind, &stored, ReadTime::At(0))?;
+        Ok(value_of(meaning, stored).map(|value| (front.cursor.key_bytes(), value)))
+    }
+
+    /// Moves the front onto the next visible entry; answers whether there is one.
+    fn advance_front(&mut self) -> Result<bool> {
+        let Self { place, front, back } = self;
+        if front.is_none() {
+            *front = Some(place.half(|cursor| cursor.seek(&place.span.start, Seq::MAX))?);
+        } else if let Some(front) = front
+            && front.cursor.is_valid()
+        {
+            front.cursor.next()?;
+        }
+        let front = front.as_mut().expect("it was just made");
+        let end = place.span.end.as_deref();
+        let met = back.as_ref().filter(|back| back.has_decided).map(|back| &*back.key);
+        while front.cursor.is_valid() {
+            let entry = front.cursor.key();
+            if end.is_some_and(|end| entry.user_key >= end)
+                || met.is_some_and(|met| entry.user_key >= met)
+            {
+                return Ok(false);
+            }
+            let is_decided = front.has_decided && entry.user_key == front.key;
+            if entry.seq <= place.seq && !is_decided {
+                front.key.clear();
+                front.key.extend_from_slice(entry.user_key);
+                front.has_decided = true;
+                let meaning = resolve(entry.kind, front.cursor.value(), place.now())?;
+                if meaning != Meaning::Absent {
+                    return Ok(true);
+                }
+            }
+            front.cursor.next()?;
+        }
+        Ok(false)
+    }
+
+    fn next_back(&mut self) -> Result<Option<KeyValue>> {
+        let Self { place, front, back } = self;
+        if back.is_none() {
+            *back = Some(place.half(|cursor| match &place.span.end {
+                Some(end) => cursor.seek_before(end, Seq::MAX),
+                None => cursor.seek_to_last(),
+            })?);
+        }
+        let back = back.as_mut().expect("it was just made");
+        let met = front.as_ref().filter(|front| front.has_decided).map(|front| &*front.key);
+        while back.cursor.is_valid() {
+            let entry = back.cursor.key();
+            if *entry.user_key < *place.span.start
+                || met.is_some_and(|met| entry.user_key <= met)
+            {
+                return Ok(None);
+            }
+            back.key.clear();
+            back.key.extend_from_slice(entry.user_key);
+            back.has_decided = true;
+            back.decide(place)?;
+            if let Some(item) = back.held.take() {
+                return Ok(Some(item));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Half {
+    /// Walks backwards over all versions of the current key and holds its visible value, if any.
+    fn decide(&mut self, place: &Place) -> Result<()> {
+        while self.cursor.is_valid() && self.cursor.key().user_key == self.key {
+            let entry = self.cursor.key();
+            if entry.seq <= place.seq {
+                let stored = self.cursor.value_bytes();
+                let meaning = resolve(entry.kind, &stored, place.now())?;
+                let key = self.cursor.key_bytes();
+                self.held = value_of(meaning, stored).map(|value| (key, value));
+            }
+            self.cursor.prev()?;
+        }
+        Ok(())
+    }
+}
+
+/// The caller's bytes of a stored value.
+fn value_of(meaning: Meaning, stored: Bytes) -> Option<Bytes> {
+    match meaning {
+        Meaning::Value { skip: 0, .. } => Some(stored),
+        Meaning::Value { skip, .. } => Some(stored.slice(skip..)),
+        Meaning::Absent => None,
+    }
+}

@@ -1,0 +1,222 @@
+//! Admission: writes are slowed before compaction falls behind, and wait only at hard limits.
+//!
+//! Pressure runs from 0 (at the slowdown limit) to 1 (at the stop limit), the worst of three:
+//! tables in L0, compaction debt, and memtables waiting to be flushed. Each written byte then costs
+//!
+//! ```text
+//!   delay per byte = unit × p / (1 − p)          p = 0: none   p = ½: one unit   p → 1: no bound
+//! ```
+//!
+//! so there is no cliff: the delay grows smoothly, and long before the stop limit writers are as
+//! slow as compaction can follow. Delays are added up and slept in sub-millisecond pieces.
+//! Waiting at a hard limit is by condition variable, and ends with the error of the background work
+//! if that work cannot get on.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::core::Core;
+use crate::options::Background;
+use crate::view::{ReadView, TreeView};
+use crate::{Error, Result};
+
+/// Delay per byte at pressure ½, in picoseconds: 32 MB/s.
+const UNIT_PICOS: f64 = 31_250.0;
+/// Delays shorter than this are owed to the next write: a sleep costs about 60 µs anyway.
+const LEAST_SLEEP: Duration = Duration::from_micros(200);
+/// One sleep is never longer, so that a relieved writer gets on at once.
+const LONGEST_SLEEP: Duration = Duration::from_millis(1);
+/// Compaction debt from which writes are slowed, and at which they wait, in bytes.
+const DEBT_SLOWDOWN_BYTES: u64 = 2 << 30;
+const DEBT_STOP_BYTES: u64 = 16 << 30;
+/// A writer gives up once background work has failed this often in a row.
+const PATIENCE: u32 = 4;
+
+/// Why a write was slowed or had to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StallCause {
+    /// All memtables are full and the flush is not done.
+    Memtables,
+    /// L0 has too many tables.
+    L0Tables,
+    /// Compaction owes too many bytes.
+    Debt,
+}
+
+const CAUSES: [StallCause; 3] = [StallCause::Memtables, StallCause::L0Tables, StallCause::Debt];
+
+/// How long writes were held back for one cause since the database was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct StallStats {
+    /// The cause.
+    pub cause: StallCause,
+    /// How many writes were held back.
+    pub writes: u64,
+    /// For how long in sum, in microseconds.
+    pub micros: u64,
+}
+
+/// Slows writers by the state of the view.
+#[derive(Debug, Default)]
+pub(crate) struct Stalls {
+    /// Picoseconds a byte; 0 nearly always.
+    picos_per_byte: AtomicU64,
+    /// Index into [`CAUSES`] of what causes the delay.
+    delay_cause: AtomicU64,
+    /// Delay owed and not yet slept, in picoseconds.
+    owed_picos: AtomicU64,
+    held: [Held; CAUSES.len()],
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    writes: AtomicU64,
+    nanos: AtomicU64,
+}
+
+/// How near `value` is to `stop` from `slowdown` on, from 0 to 1.
+fn pressure(value: u64, slowdown: u64, stop: u64) -> f64 {
+    if value <= slowdown {
+        return 0.0;
+    }
+    ((value - slowdown) as f64 / (stop - slowdown).max(1) as f64).min(1.0)
+}
+
+/// The pressures of one keyspace, each with its cause.
+fn pressures(tree: &TreeView) -> [(f64, StallCause); 2] {
+    let options = &tree.options;
+    let l0 = tree.tables.l0.len() as u64;
+    let debt = alluvium_compaction::debt_bytes(&tree.version, &options.compaction());
+    [
+        (pressure(l0, options.l0_slowdown as u64, options.l0_stop as u64), StallCause::L0Tables),
+        (pressure(debt, DEBT_SLOWDOWN_BYTES, DEBT_STOP_BYTES), StallCause::Debt),
+    ]
+}
+
+/// The delay per byte that `pressure` asks for, in picoseconds.
+fn delay_picos(pressure: f64) -> u64 {
+    // Bounded: at the stop limit itself writers wait for progress instead.
+    let bounded = pressure.min(0.999);
+    (UNIT_PICOS * bounded / (1.0 - bounded)) as u64
+}
+
+impl Stalls {
+    /// Takes note of a new view: what writes cost from now on.
+    pub(crate) fn update(&self, view: &ReadView) {
+        let worst = view
+            .trees()
+            .flat_map(|tree| pressures(tree))
+            .max_by(|a, b| a.0.total_cmp(&b.0))
+            .unwrap_or((0.0, StallCause::Debt));
+        self.delay_cause.store(worst.1 as u64, Ordering::Relaxed);
+        self.picos_per_byte.store(delay_picos(worst.0), Ordering::Relaxed);
+    }
+
+    /// Holds back a write of `bytes` as the pressure asks for.
+    #[inline]
+    pub(crate) fn admit(&self, core: &Core, bytes: u64) -> Result<()> {
+        let picos_per_byte = self.picos_per_byte.load(Ordering::Relaxed);
+        if picos_per_byte == 0 {
+            return Ok(());
+        }
+        self.delay(core, bytes.saturating_mul(picos_per_byte))
+    }
+
+    #[cold]
+    fn delay(&self, core: &Core, picos: u64) -> Result<()> {
+        let cause = CAUSES[self.delay_cause.load(Ordering::Relaxed) as usize % CAUSES.len()];
+        if at_stop_limit(&core.view.load(), cause) {
+            return self.wait_for_progress(core, cause);
+        }
+        if core.background == Background::Manual {
+            // Nobody works while we sleep: work instead.
+            return core.step().map(drop);
+        }
+        let owed = self.owed_picos.fetch_add(picos, Ordering::Relaxed).saturating_add(picos);
+        let owed_time = Duration::from_nanos(owed / 1000);
+        if owed_time < LEAST_SLEEP {
+            return Ok(());
+        }
+        let sleep = owed_time.min(LONGEST_SLEEP);
+        let paid = (sleep.as_nanos() as u64 * 1000).max(owed / 2);
+        self.owed_picos.fetch_sub(paid.min(owed), Ordering::Relaxed);
+        let start = core.clock.monotonic();
+        core.clock.sleep(sleep);
+        self.note(cause, core.clock.monotonic().saturating_sub(start));
+        Ok(())
+    }
+
+    /// Waits until background work has got on, once. Fails when it cannot.
+    pub(crate) fn wait_for_progress(&self, core: &Core, cause: StallCause) -> Result<()> {
+        let start = core.clock.monotonic();
+        let waited = if core.background == Background::Manual {
+            core.step().and_then(|worked| {
+                if worked { Ok(()) } else { Err(stuck(core)) }
+            })
+        } else {
+            core.schedule.wait_for_progress(PATIENCE, || {
+                core.check_writable().is_err() || !must_wait(&core.view.load(), cause)
+            })
+        };
+        self.note(cause, core.clock.monotonic().saturating_sub(start));
+        waited?;
+        core.check_writable()
+    }
+
+    fn note(&self, cause: StallCause, time: Duration) {
+        let held = &self.held[cause as usize];
+        held.writes.fetch_add(1, Ordering::Relaxed);
+        held.nanos.fetch_add(time.as_nanos() as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn stats(&self) -> Vec<StallStats> {
+        let of = |cause: StallCause| {
+            let held = &self.held[cause as usize];
+            StallStats {
+                cause,
+                writes: held.writes.load(Ordering::Relaxed),
+                micros: held.nanos.load(Ordering::Relaxed) / 1000,
+            }
+        };
+        CAUSES.into_iter().map(of).collect()
+    }
+}
+
+fn at_stop_limit(view: &ReadView, cause: StallCause) -> bool {
+    view.trees().flat_map(|tree| pressures(tree)).any(|(p, of)| of == cause && p >= 1.0)
+}
+
+/// Whether the limit of `cause` is reached in some keyspace.
+fn must_wait(view: &ReadView, cause: StallCause) -> bool {
+    match cause {
+        StallCause::Memtables => view.trees().any(|tree| {
+            tree.immutable.len() + 1 >= tree.options.max_write_buffers
+                && tree.active.memtable.memory_bytes() as u64 >= tree.options.write_buffer_size
+        }),
+        StallCause::L0Tables | StallCause::Debt => at_stop_limit(view, cause),
+    }
+}
+
+fn stuck(core: &Core) -> Error {
+    core.poison.get().cloned().unwrap_or_else(|| Error::WouldStall {
+        reason: "limits are reached and no flush or compaction can relieve them".to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delay_grows_smoothly_from_nothing_to_a_crawl() {
+        assert_eq!(delay_picos(pressure(12, 12, 36)), 0);
+        let delays: Vec<u64> = (12..=36).map(|l0| delay_picos(pressure(l0, 12, 36))).collect();
+        assert!(delays.is_sorted());
+        // No step is more than ten times the one before it, but for the stop itself.
+        assert!(delays[1..24].windows(2).all(|pair| pair[1] <= 10 * pair[0].max(1)));
+        assert_eq!(delay_picos(0.5), UNIT_PICOS as u64);
+    }
+}

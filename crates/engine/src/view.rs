@@ -1,0 +1,157 @@
+//! What readers see: memtables and open tables, frozen in one immutable value.
+//!
+//! ```text
+//!  ReadView ─► TreeView of each keyspace ─► active memtable        newest
+//!                                           immutable memtables      │
+//!                                           L0 tables                │
+//!                                           L1 … L6 runs           oldest
+//! ```
+//!
+//! A reader pins the whole view with one atomic load, so memtables and tables can be replaced
+//! without its noticing. Views change by copy: rotation, flush, compaction, and creating or
+//! dropping a keyspace each install a new one (see [`crate::core::Core::install`]).
+
+use std::sync::Arc;
+
+use alluvium_base::key::key_prefix;
+use alluvium_base::{KeyspaceId, Seq};
+use alluvium_manifest::Version;
+use alluvium_memtable::{Memtable, SkiplistMemtable};
+use alluvium_table::Table;
+use alluvium_wal::LogEnd;
+
+use crate::options::KeyspaceOptions;
+use crate::{Error, Result};
+
+/// All keyspaces at one moment.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ReadView {
+    /// Indexed by keyspace number; `None` where the keyspace was dropped.
+    trees: Vec<Option<Arc<TreeView>>>,
+}
+
+impl ReadView {
+    /// The keyspace `id`; fails with [`Error::Closed`] when it was dropped.
+    #[inline]
+    pub(crate) fn tree(&self, id: KeyspaceId) -> Result<&Arc<TreeView>> {
+        match self.trees.get(id.0 as usize) {
+            Some(Some(tree)) => Ok(tree),
+            Some(None) | None => Err(Error::Closed(
+                "the keyspace was dropped: open it again to create a new one".to_owned(),
+            )),
+        }
+    }
+
+    /// All keyspaces, in order of their numbers.
+    pub(crate) fn trees(&self) -> impl Iterator<Item = &Arc<TreeView>> {
+        self.trees.iter().flatten()
+    }
+
+    /// Replaces, adds or (with `None`) drops the keyspace `id`.
+    pub(crate) fn set(&mut self, id: KeyspaceId, tree: Option<TreeView>) {
+        let at = id.0 as usize;
+        if self.trees.len() <= at {
+            self.trees.resize(at + 1, None);
+        }
+        self.trees[at] = tree.map(Arc::new);
+    }
+}
+
+/// One keyspace at one moment.
+#[derive(Clone, Debug)]
+pub(crate) struct TreeView {
+    pub(crate) id: KeyspaceId,
+    pub(crate) name: Arc<str>,
+    pub(crate) options: Arc<KeyspaceOptions>,
+    pub(crate) active: ActiveMemtable,
+    /// Newest first.
+    pub(crate) immutable: Vec<ImmutableMemtable>,
+    pub(crate) version: Arc<Version>,
+    pub(crate) tables: Arc<OpenTables>,
+}
+
+/// The memtable that takes writes.
+#[derive(Clone, Debug)]
+pub(crate) struct ActiveMemtable {
+    pub(crate) memtable: Arc<dyn Memtable>,
+    /// No entry in it has a smaller sequence.
+    pub(crate) start: Seq,
+}
+
+impl ActiveMemtable {
+    pub(crate) fn new(start: Seq) -> Self {
+        Self { memtable: Arc::new(SkiplistMemtable::new()), start }
+    }
+}
+
+/// A memtable that waits to be flushed.
+#[derive(Clone, Debug)]
+pub(crate) struct ImmutableMemtable {
+    pub(crate) memtable: Arc<dyn Memtable>,
+    /// No entry in it has a smaller sequence.
+    pub(crate) start: Seq,
+    /// No entry in it has a greater sequence; once this one is visible, no writer is in it.
+    pub(crate) last: Seq,
+    /// End of the log record that holds `last`.
+    pub(crate) log_end: LogEnd,
+}
+
+impl TreeView {
+    /// The smallest sequence that may be in a memtable and not in a table.
+    pub(crate) fn unflushed_from(&self) -> Seq {
+        self.immutable.last().map_or(self.active.start, |oldest| oldest.start)
+    }
+
+    /// Memory held by its memtables, in bytes.
+    pub(crate) fn memtable_bytes(&self) -> u64 {
+        let waiting: usize = self.immutable.iter().map(|m| m.memtable.memory_bytes()).sum();
+        (waiting + self.active.memtable.memory_bytes()) as u64
+    }
+
+    /// Sets the active memtable aside and begins another: the view after a rotation.
+    pub(crate) fn rotated(&self, last: Seq, log_end: LogEnd) -> Self {
+        let mut tree = self.clone();
+        let full = std::mem::replace(&mut tree.active, ActiveMemtable::new(last.next()));
+        tree.immutable.insert(
+            0,
+            ImmutableMemtable { memtable: full.memtable, start: full.start, last, log_end },
+        );
+        tree
+    }
+}
+
+/// The tables of a version, open.
+#[derive(Debug, Default)]
+pub(crate) struct OpenTables {
+    /// Newest first; their ranges overlap.
+    pub(crate) l0: Vec<Arc<Table>>,
+    /// L1 and deeper, those that have tables.
+    pub(crate) runs: Vec<Run>,
+}
+
+/// One level below L0: tables with disjoint ranges, ascending.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) tables: Arc<[Arc<Table>]>,
+    /// The first eight bytes of each table's largest key.
+    fences: Box<[u64]>,
+}
+
+impl Run {
+    pub(crate) fn new(tables: Vec<Arc<Table>>) -> Self {
+        let fences = tables.iter().map(|table| key_prefix(&table.summary().largest)).collect();
+        Self { tables: tables.into(), fences }
+    }
+
+    /// The one table that may hold `user_key`.
+    #[inline]
+    pub(crate) fn find(&self, user_key: &[u8]) -> Option<&Arc<Table>> {
+        let prefix = key_prefix(user_key);
+        let mut at = self.fences.partition_point(|&fence| fence < prefix);
+        // Only tables whose fence ties need the full comparison.
+        while *self.fences.get(at)? == prefix && &*self.tables[at].summary().largest < user_key {
+            at += 1;
+        }
+        Some(&self.tables[at])
+    }
+}

@@ -1,6 +1,6 @@
 //! Records: how version edits stand in the manifest.
 //!
-//! A record is one framed payload of the manifest's log, encoded as tagged [fields](crate::fields).
+//! A record is one framed payload of the manifest's log, encoded as tagged fields (`src/fields.rs`).
 //! `FORMAT.md` lists the tags. A record holds an edit and what every record repeats so that it can
 //! never be lost: which file number and which keyspace id come next.
 //!

@@ -90,10 +90,12 @@ impl fmt::Display for TableMeta {
     }
 }
 
-pub(crate) fn number_as_integer<S: Serializer>(n: &FileNumber, to: S) -> Result<S::Ok, S::Error> {
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn number_as_integer<S: Serializer>(n: &FileNumber, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_u64(n.0)
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 fn seq_as_integer<S: Serializer>(seq: &Seq, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_u64(seq.get())
 }

@@ -143,7 +143,7 @@ impl Version {
             self.level_mut(*level)?.remove(*level, *number)?;
         }
         let mut numbers = added.iter().map(|(_, table)| table.number).collect();
-        self.check_absent(&mut numbers)?;
+        self.check_absent(&numbers)?;
         for (level, table) in added {
             // Two added tables may still share a number with each other.
             if !numbers.remove(&table.number) {

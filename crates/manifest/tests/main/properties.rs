@@ -68,7 +68,9 @@ proptest! {
             let removed: Vec<_> =
                 remove.filter(|_| !live.is_empty()).map(|at| *at.get(&live)).into_iter().collect();
             let mut next = model.clone();
-            removed.iter().for_each(|(_, number)| { next.remove(number); });
+            for (_, number) in &removed {
+                next.remove(number);
+            }
             let (level, table) = add;
             let overlaps = next.values().any(|(other_level, other)| {
                 *other_level == level && level.is_sorted_run()
@@ -119,11 +121,16 @@ fn compare(
     let bytes: u64 = model.values().map(|(_, table)| table.size_bytes).sum();
     prop_assert_eq!(version.total_bytes(), bytes);
     for (level, tables) in version.levels() {
-        let in_order = |pair: &[Arc<TableMeta>]| match level.is_sorted_run() {
-            true => pair[0].largest < pair[1].smallest,
-            false => (pair[0].largest_seq, pair[0].number) > (pair[1].largest_seq, pair[1].number),
-        };
-        prop_assert!(tables.windows(2).all(in_order), "{}", version);
+        let age = |table: &TableMeta| (table.largest_seq, table.number);
+        let is_ordered = tables.windows(2).all(|pair| {
+            let [first, second] = pair else { unreachable!("windows of two") };
+            if level.is_sorted_run() {
+                first.largest < second.smallest
+            } else {
+                age(first) > age(second)
+            }
+        });
+        prop_assert!(is_ordered, "{}", version);
         for table in tables {
             prop_assert_eq!(model.get(&table.number), Some(&(level, table.clone())));
             prop_assert_eq!(version.level_of(table.number), Some(level));

@@ -41,7 +41,10 @@ pub(crate) fn run(name: &str, mut run: impl FnMut(&Command<'_>) -> String) {
     if std::env::var_os("REWRITE").is_some() {
         StdFs.create(&path).unwrap().write_all_at(answered.as_bytes(), 0).unwrap();
     } else {
-        assert_eq!(text, answered, "run with REWRITE=1 and look at the difference in {name}");
+        for (at, (expected, found)) in text.lines().zip(answered.lines()).enumerate() {
+            assert_eq!(expected, found, "{name}:{}: REWRITE=1 takes the answers over", at + 1);
+        }
+        assert_eq!(text.len(), answered.len(), "{name}: REWRITE=1 takes the answers over");
     }
 }
 

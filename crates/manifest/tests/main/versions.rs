@@ -25,7 +25,8 @@ fn versions_follow_the_script() {
             let (smallest, largest) = keys.split_once("..").unwrap();
             let level = parse_level(level);
             let hits = version.overlapping(level, smallest.as_bytes(), largest.as_bytes());
-            hits.iter().map(|table| format!("{}\n", table.number)).collect()
+            let numbers: Vec<_> = hits.iter().map(|table| table.number.to_string()).collect();
+            numbers.join("\n")
         }
         ["find", level, key] => {
             let found = version.find(parse_level(level), key.as_bytes());

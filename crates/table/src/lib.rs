@@ -1,1 +1,56 @@
 //! The sorted table files of Alluvium: blocks, index, filter and block cache.
+//!
+//! A table holds entries in internal key order and never changes once it is written. A
+//! [`TableBuilder`] writes one from front to back, [`Table`] looks keys up in it, [`TableIterator`]
+//! walks it, and [`RunIterator`] walks a whole sorted run of tables. `FORMAT.md` beside this crate's
+//! sources describes every byte.
+//!
+//! ```text
+//!   ┌────────┬────────┬───┬────────┬───────┬────────────┬────────┐
+//!   │ data 0 │ data 1 │ … │ filter │ index │ properties │ footer │
+//!   └────────┴────────┴───┴────────┴───────┴────────────┴────────┘
+//!       ▲        ▲             │       │                    fixed size: where the others are
+//!       └────────┴── slots ────┼───────┘
+//!         filled from the      └ in memory while the table is open
+//!         block cache
+//! ```
+//!
+//! | module | what it is |
+//! |---|---|
+//! | `builder` | entries in, file out |
+//! | `table`, `iter`, `run` | lookups; a cursor over one table; over many |
+//! | `block`, `block_builder` | data blocks |
+//! | `frame` | compression and checksum around every block |
+//! | `index`, `filter`, `properties`, `footer` | everything that is not data |
+//! | `cache`, `readahead` | blocks kept, blocks fetched early |
+//! | `verify` | distrust |
+//!
+//! Nothing read from disk is believed: checksums come before decompression, lengths are held against
+//! the file and against caps before memory is taken for them, and damage is an error that names file
+//! and offset.
+
+mod block;
+mod block_builder;
+mod builder;
+mod cache;
+mod filter;
+mod footer;
+mod frame;
+mod handle;
+mod index;
+mod iter;
+mod options;
+mod properties;
+mod readahead;
+mod run;
+mod table;
+mod verify;
+
+pub use builder::TableBuilder;
+pub use cache::{BlockCache, CacheStats};
+pub use filter::hash_key;
+pub use iter::TableIterator;
+pub use options::{Compression, FilterKind, ReadOptions, TableOptions};
+pub use properties::TableSummary;
+pub use run::RunIterator;
+pub use table::{Table, TableEntry};

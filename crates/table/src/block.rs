@@ -1,0 +1,302 @@
+//! A data block in memory: search it, step through it.
+//!
+//! ```text
+//!   ┌───────────┬───────────┬────┬───────────────────┬──────────────┬───────┐
+//!   │ entry 0   │ entry 1   │ …  │ offset of entry 0…│ tag of entry…│ count │
+//!   │           │           │    │ u16 or u32 each   │ u8 each      │ u32   │
+//!   └───────────┴───────────┴────┴───────────────────┴──────────────┴───────┘
+//!   entry := kind u8 │ key_len varint │ value_len varint │ seq varint │ key │ stored value
+//! ```
+//!
+//! Offsets take two bytes in blocks of up to 65,535 bytes and four in larger ones. Entries lie side
+//! by side in internal key order. A tag is the low byte of the key's hash: a point lookup looks
+//! through the tags, all in one or two cache lines, and touches only entries whose tag agrees; a
+//! seek does a binary search over the offsets; a step forward begins where the entry ends.
+//!
+//! [`Block::parse`] walks the whole block once, when it is read from disk: afterwards every offset
+//! and length is known to be sound, so searching and stepping cannot fail. It does not check the
+//! order, nor the tags: that takes a comparison and a hash for each entry, the checksum says the
+//! bytes are the writer's, and a wrong order can give wrong answers but no panic. `Table::verify`
+//! checks both.
+
+use std::cmp::Ordering;
+
+use alluvium_base::codec::Decoder;
+use alluvium_base::key::{EXPIRY_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES, compare};
+use alluvium_base::{Bytes, InternalKey, Kind, Seq};
+
+/// Longest block whose offsets take two bytes.
+pub(crate) const MAX_NARROW_BYTES: usize = u16::MAX as usize;
+/// Bytes of the count at the end.
+pub(crate) const COUNT_BYTES: usize = size_of::<u32>();
+
+/// How many bytes an offset takes in a block of `raw_bytes`.
+pub(crate) const fn offset_width(raw_bytes: usize) -> usize {
+    if raw_bytes <= MAX_NARROW_BYTES { size_of::<u16>() } else { size_of::<u32>() }
+}
+
+/// The tag of a key with this hash.
+#[inline]
+pub(crate) const fn tag_of(key_hash: u64) -> u8 {
+    key_hash as u8
+}
+
+/// One entry: what it does, and where in its block key and value lie.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry {
+    pub(crate) seq: Seq,
+    pub(crate) kind: Kind,
+    key_start: u32,
+    value_start: u32,
+    end: u32,
+}
+
+impl Entry {
+    /// Stands in where there is no entry yet.
+    pub(crate) const NONE: Self =
+        Self { seq: Seq::ZERO, kind: Kind::Delete, key_start: 0, value_start: 0, end: 0 };
+
+    /// Decodes the entry at `at`, without a look at how far its key and value reach.
+    #[inline]
+    fn decode(bytes: &[u8], at: usize) -> Option<Self> {
+        // A header has at most 1 + 3 + 5 + 8 bytes, so this is the path of all entries but those
+        // few bytes from the end of a block, which the tags, offsets and count mostly prevent.
+        let Some(header) = bytes.get(at..)?.first_chunk::<13>() else {
+            return Self::decode_any(bytes, at);
+        };
+        let (key_len, value_len) = (header[1], header[2]);
+        if key_len >= 0x80 {
+            return Self::decode_any(bytes, at);
+        }
+        let (value_len, at_seq) = if value_len < 0x80 {
+            (u32::from(value_len), 3)
+        } else if header[3] < 0x80 {
+            (u32::from(value_len & 0x7f) | u32::from(header[3]) << 7, 4)
+        } else {
+            return Self::decode_any(bytes, at);
+        };
+        let word = if at_seq == 3 { header[3..11].try_into() } else { header[4..12].try_into() };
+        let Some((seq, seq_len)) = short_varint(u64::from_le_bytes(word.ok()?)) else {
+            return Self::decode_any(bytes, at);
+        };
+        let key_start = at as u32 + at_seq + seq_len;
+        let value_start = key_start + u32::from(key_len);
+        let kind = Kind::decode(header[0])?;
+        let seq = Seq::decode(seq)?;
+        Some(Self { seq, kind, key_start, value_start, end: value_start.checked_add(value_len)? })
+    }
+
+    /// The same for any lengths, one byte after the other.
+    #[cold]
+    fn decode_any(bytes: &[u8], at: usize) -> Option<Self> {
+        let mut decoder = Decoder::new(bytes.get(at..)?);
+        let kind = Kind::decode(decoder.u8()?)?;
+        let key_len = u32::try_from(decoder.length()?).ok()?;
+        let value_len = u32::try_from(decoder.length()?).ok()?;
+        let seq = Seq::decode(decoder.varint()?)?;
+        let key_start = u32::try_from(at + decoder.position()).ok()?;
+        let value_start = key_start.checked_add(key_len)?;
+        Some(Self { seq, kind, key_start, value_start, end: value_start.checked_add(value_len)? })
+    }
+
+    /// Whether it is an entry that a builder could have written.
+    fn is_sound(&self) -> bool {
+        let key_bytes = (self.value_start - self.key_start) as usize;
+        let value_bytes = (self.end - self.value_start) as usize;
+        let value_fits = match self.kind {
+            Kind::Delete => value_bytes == 0,
+            Kind::PutExpiring => {
+                (EXPIRY_BYTES..=EXPIRY_BYTES + MAX_VALUE_BYTES).contains(&value_bytes)
+            }
+            Kind::Put | Kind::Merge | Kind::DeleteRange => value_bytes <= MAX_VALUE_BYTES,
+        };
+        key_bytes <= MAX_KEY_BYTES && value_fits
+    }
+}
+
+/// The varint at the front of eight bytes, least significant first, and its length; `None` when it
+/// is longer than they are. No branch depends on the length.
+#[inline]
+fn short_varint(word: u64) -> Option<(u64, u32)> {
+    let stops = !word & 0x8080_8080_8080_8080;
+    if stops == 0 {
+        return None;
+    }
+    let len = stops.trailing_zeros() / 8 + 1;
+    let groups = word & (u64::MAX >> (64 - 8 * len)) & 0x7f7f_7f7f_7f7f_7f7f;
+    // Seven bits a byte become fourteen in two, twenty-eight in four, fifty-six in eight.
+    let pairs = (groups & 0x007f_007f_007f_007f) | (groups & 0x7f00_7f00_7f00_7f00) >> 1;
+    let quads = (pairs & 0x0000_3fff_0000_3fff) | (pairs & 0x3fff_0000_3fff_0000) >> 2;
+    Some(((quads & 0x0fff_ffff) | (quads & 0x0fff_ffff_0000_0000) >> 4, len))
+}
+
+/// A verified and validated data block. Clones share the bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct Block {
+    bytes: Bytes,
+    count: u32,
+    /// Where the entries end and the offsets begin.
+    entries_end: u32,
+    /// Where the offsets end and the tags begin.
+    tags_at: u32,
+}
+
+impl Block {
+    /// A block without entries, which no file holds: where a cursor stands that stands nowhere.
+    pub(crate) const fn empty() -> Self {
+        Self { bytes: Bytes::new(), count: 0, entries_end: 0, tags_at: 0 }
+    }
+
+    /// Validates a block that may hold anything; says what is wrong with it.
+    pub(crate) fn parse(bytes: Bytes) -> Result<Self, &'static str> {
+        let block = Self::layout(bytes).ok_or("the block's count does not fit its length")?;
+        let mut at = 0;
+        for index in 0..block.count {
+            if block.offset(index) != at {
+                return Err("an offset in the block does not point to its entry");
+            }
+            let entry = Entry::decode(&block.bytes, at)
+                .filter(|entry| entry.end <= block.entries_end && entry.is_sound())
+                .ok_or("the block holds something that is no entry")?;
+            at = entry.end as usize;
+        }
+        if at != block.entries_end as usize {
+            return Err("bytes follow the last entry of the block");
+        }
+        Ok(block)
+    }
+
+    /// Where the parts of the block lie.
+    fn layout(bytes: Bytes) -> Option<Self> {
+        let count_at = u32::try_from(bytes.len()).ok()?.checked_sub(COUNT_BYTES as u32)?;
+        let count = Decoder::new(bytes.get(count_at as usize..)?).u32().filter(|&n| n > 0)?;
+        let tags_at = count_at.checked_sub(count)?;
+        let offsets_bytes = count.checked_mul(offset_width(bytes.len()) as u32)?;
+        let entries_end = tags_at.checked_sub(offsets_bytes)?;
+        Some(Self { bytes, count, entries_end, tags_at })
+    }
+
+    /// How many entries it has.
+    #[inline]
+    pub(crate) const fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// Its length, in bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    #[inline]
+    fn offset(&self, index: u32) -> usize {
+        let (offsets, index) = (&self.bytes[self.entries_end as usize..], index as usize);
+        if self.bytes.len() <= MAX_NARROW_BYTES {
+            let at = index * size_of::<u16>();
+            u16::from_le_bytes([offsets[at], offsets[at + 1]]).into()
+        } else {
+            let at = index * size_of::<u32>();
+            let bytes: [u8; 4] = offsets[at..at + 4].try_into().expect("four bytes are four bytes");
+            u32::from_le_bytes(bytes) as usize
+        }
+    }
+
+    #[inline]
+    fn decode(&self, at: usize) -> Entry {
+        Entry::decode(&self.bytes, at).expect("every entry was validated when the block was read")
+    }
+
+    /// The entry numbered `index`, which must be below [`count`](Self::count).
+    #[inline]
+    pub(crate) fn entry(&self, index: u32) -> Entry {
+        self.decode(self.offset(index))
+    }
+
+    /// The entry that follows `entry`, if any.
+    #[inline]
+    pub(crate) fn following(&self, entry: &Entry) -> Option<Entry> {
+        (entry.end < self.entries_end).then(|| self.decode(entry.end as usize))
+    }
+
+    #[inline]
+    pub(crate) fn key(&self, entry: &Entry) -> InternalKey<'_> {
+        InternalKey::new(self.user_key(entry), entry.seq, entry.kind)
+    }
+
+    #[inline]
+    pub(crate) fn user_key(&self, entry: &Entry) -> &[u8] {
+        &self.bytes[entry.key_start as usize..entry.value_start as usize]
+    }
+
+    #[inline]
+    pub(crate) fn value(&self, entry: &Entry) -> &[u8] {
+        &self.bytes[entry.value_start as usize..entry.end as usize]
+    }
+
+    #[inline]
+    pub(crate) fn key_bytes(&self, entry: &Entry) -> Bytes {
+        self.bytes.slice(entry.key_start as usize..entry.value_start as usize)
+    }
+
+    #[inline]
+    pub(crate) fn value_bytes(&self, entry: &Entry) -> Bytes {
+        self.bytes.slice(entry.value_start as usize..entry.end as usize)
+    }
+
+    /// The tags of all entries.
+    #[inline]
+    pub(crate) fn tags(&self) -> &[u8] {
+        &self.bytes[self.tags_at as usize..][..self.count as usize]
+    }
+
+    /// The newest version of `user_key` at or before `at`; `tag` is the key's tag.
+    #[inline]
+    pub(crate) fn find(&self, user_key: &[u8], tag: u8, at: Seq) -> Option<Entry> {
+        let (words, rest) = self.tags().as_chunks::<8>();
+        let pattern = u64::from_le_bytes([tag; 8]);
+        for (word, bytes) in words.iter().enumerate() {
+            let mut matches = zero_bytes(u64::from_le_bytes(*bytes) ^ pattern);
+            while matches != 0 {
+                let index = word as u32 * 8 + matches.trailing_zeros() / 8;
+                if let Some(entry) = self.version(index, user_key, at) {
+                    return Some(entry);
+                }
+                matches &= matches - 1;
+            }
+        }
+        let first = words.len() as u32 * 8;
+        let tagged = (first..).zip(rest).filter(|&(_, &byte)| byte == tag);
+        tagged.map(|(index, _)| index).find_map(|index| self.version(index, user_key, at))
+    }
+
+    /// The entry numbered `index` if it is a version of `user_key` that a reader at `at` sees.
+    #[inline]
+    fn version(&self, index: u32, user_key: &[u8], at: Seq) -> Option<Entry> {
+        let entry = self.entry(index);
+        (self.user_key(&entry) == user_key && entry.seq <= at).then_some(entry)
+    }
+
+    /// How many entries come before (`user_key`, `seq`).
+    #[inline]
+    pub(crate) fn count_before(&self, user_key: &[u8], seq: Seq) -> u32 {
+        let (mut low, mut high) = (0, self.count);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let entry = self.entry(middle);
+            match compare(self.user_key(&entry), entry.seq, user_key, seq) {
+                Ordering::Less => low = middle + 1,
+                Ordering::Equal | Ordering::Greater => high = middle,
+            }
+        }
+        low
+    }
+}
+
+/// The high bit of every byte of `word` that is zero, and no other bit.
+#[inline]
+const fn zero_bytes(word: u64) -> u64 {
+    const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
+    !(((word & LOW) + LOW) | word | LOW)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,102 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::block_builder::BlockBuilder;
+
+fn build(entries: &[(Vec<u8>, u64, Kind, Vec<u8>)]) -> Bytes {
+    let mut builder = BlockBuilder::default();
+    let mut out = Vec::new();
+    for (key, seq, kind, value) in entries {
+        let key = InternalKey::new(key, Seq::new(*seq), *kind);
+        let expected = builder.len_with(key, value.len());
+        builder.add(key, tag_of(crate::hash_key(key.user_key)), value);
+        assert_eq!(builder.len(), expected);
+    }
+    builder.finish(|raw| out.extend_from_slice(raw));
+    out.into()
+}
+
+fn entries_of_sizes(count: usize, value_bytes: usize) -> Vec<(Vec<u8>, u64, Kind, Vec<u8>)> {
+    (0..count)
+        .map(|i| (format!("{i:05}").into_bytes(), i as u64, Kind::Put, vec![7; value_bytes]))
+        .collect()
+}
+
+#[test]
+fn lookups_steps_and_seeks_agree_at_both_offset_widths() {
+    for (count, value_bytes) in [(1, 0), (7, 1), (9, 100), (300, 127), (300, 300), (20, 20_000)] {
+        let entries = entries_of_sizes(count, value_bytes);
+        let block = Block::parse(build(&entries)).expect("sound");
+        let mut walked = Some(block.entry(0));
+        for (i, (key, seq, _, value)) in entries.iter().enumerate() {
+            let tag = tag_of(crate::hash_key(key));
+            let found = block.find(key, tag, Seq::MAX).expect("it is there");
+            assert_eq!((block.value(&found), found.seq), (&value[..], Seq::new(*seq)));
+            if *seq > 0 {
+                assert!(block.find(key, tag, Seq::new(*seq).prev()).is_none(), "not yet written");
+            }
+            assert_eq!(block.count_before(key, Seq::MAX), i as u32);
+            assert_eq!(block.count_before(key, Seq::ZERO), i as u32 + u32::from(*seq > 0));
+            let entry = walked.expect("as many as were written");
+            assert_eq!(block.user_key(&entry), key);
+            walked = block.following(&entry);
+        }
+        assert!(walked.is_none());
+    }
+}
+
+#[test]
+fn hostile_counts_offsets_and_lengths_are_refused() {
+    let good = build(&entries_of_sizes(3, 10)).to_vec();
+    assert!(Block::parse(good.clone().into()).is_ok());
+    for count in [0, 2, 4, u32::MAX, u32::MAX / 3] {
+        let mut bad = good.clone();
+        let at = bad.len() - COUNT_BYTES;
+        bad[at..].copy_from_slice(&count.to_le_bytes());
+        assert!(Block::parse(bad.into()).is_err(), "count {count}");
+    }
+    assert!(Block::parse(Bytes::new()).is_err());
+}
+
+proptest! {
+    #[test]
+    fn short_varints_decode_like_the_codec(n: u64, shift in 8u32..64, noise: [u8; 8]) {
+        let n = n >> shift;
+        let mut bytes = Vec::new();
+        alluvium_base::codec::put_varint(&mut bytes, n);
+        let len = bytes.len() as u32;
+        bytes.extend_from_slice(&noise);
+        let word = u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes"));
+        prop_assert_eq!(short_varint(word), Some((n, len)));
+    }
+
+    #[test]
+    fn any_bytes_parse_without_panic_and_what_parses_can_be_walked(bytes: Vec<u8>) {
+        if let Ok(block) = Block::parse(bytes.into()) {
+            for index in 0..block.count() {
+                let entry = block.entry(index);
+                let (_, _) = (block.user_key(&entry), block.value(&entry));
+            }
+        }
+    }
+
+    /// Unlike arbitrary bytes, most of these come close to being a block.
+    #[test]
+    fn a_changed_block_parses_to_something_walkable_or_not_at_all(
+        at: prop::sample::Index, to: u8, count in 1usize..20, value_bytes in 0usize..200
+    ) {
+        let mut bytes = build(&entries_of_sizes(count, value_bytes)).to_vec();
+        let at = at.index(bytes.len());
+        bytes[at] = to;
+        if let Ok(block) = Block::parse(bytes.into()) {
+            let mut entry = Some(block.entry(0));
+            let mut steps = 0;
+            while let Some(current) = entry {
+                let (_, _) = (block.user_key(&current), block.value(&current));
+                entry = block.following(&current);
+                steps += 1;
+            }
+            prop_assert_eq!(steps, block.count());
+        }
+    }
+}

@@ -1,0 +1,104 @@
+use alluvium_base::{InternalKey, Kind, Seq};
+
+use super::*;
+use crate::block_builder::BlockBuilder;
+
+fn block(value_bytes: usize) -> Block {
+    let mut builder = BlockBuilder::default();
+    let mut out = Vec::new();
+    builder.add(InternalKey::new(b"k", Seq::ZERO, Kind::Put), 0, &vec![0; value_bytes]);
+    builder.finish(|raw| out.extend_from_slice(raw));
+    Block::parse(out.into()).expect("just built")
+}
+
+fn charge_of(block: &Block) -> usize {
+    block.len() + OVERHEAD_BYTES
+}
+
+#[test]
+fn used_blocks_outlive_unused_ones() {
+    let block = block(1000);
+    let cache = BlockCache::new(4 * charge_of(&block));
+    let slots = Slots::new(100);
+    cache.insert(&slots, 0, &block);
+    for index in 1..100 {
+        cache.insert(&slots, index, &block);
+        let guard = slots.peek(0);
+        cache.hit(guard.as_ref().expect("always used since the hand passed"));
+    }
+    let stats = cache.stats();
+    assert_eq!(stats.used_bytes, 4 * charge_of(&block));
+    assert_eq!((stats.hits, stats.evictions), (99, 96));
+    assert_eq!(stats.inserted_bytes, 100 * charge_of(&block) as u64);
+    assert_eq!((0..100).filter(|&index| slots.peek(index).is_some()).count(), 4);
+}
+
+#[test]
+fn a_block_beyond_the_budget_is_not_kept() {
+    let cache = BlockCache::new(1000);
+    let slots = Slots::new(1);
+    cache.insert(&slots, 0, &block(1000));
+    assert!(slots.peek(0).is_none());
+    assert_eq!(cache.stats().used_bytes, 0);
+}
+
+#[test]
+fn a_filled_slot_is_charged_once() {
+    let block = block(100);
+    let cache = BlockCache::new(10_000);
+    let slots = Slots::new(1);
+    cache.insert(&slots, 0, &block);
+    cache.insert(&slots, 0, &block);
+    assert_eq!(cache.stats().used_bytes, charge_of(&block));
+}
+
+#[test]
+fn closed_tables_weigh_nothing_and_their_entries_are_swept() {
+    let block = block(500);
+    let cache = BlockCache::new(20 * charge_of(&block));
+    let kept = Slots::new(100);
+    for round in 0..50 {
+        let slots = Slots::new(10);
+        for index in 0..10 {
+            cache.insert(&slots, index, &block);
+        }
+        cache.insert(&kept, round, &block);
+        cache.forget(&slots);
+    }
+    let stats = cache.stats();
+    assert!(stats.used_bytes <= 20 * charge_of(&block), "{stats:?}");
+    let kept_count = (0..100).filter(|&index| kept.peek(index).is_some()).count();
+    assert_eq!(stats.used_bytes, kept_count * charge_of(&block));
+    cache.forget(&kept);
+    assert_eq!(cache.stats().used_bytes, 0);
+    assert!(cache.ring.lock().entries.is_empty(), "nothing is left for tables that are gone");
+}
+
+#[test]
+fn threads_that_fill_and_read_keep_within_the_budget() {
+    let block = block(300);
+    let budget = 16 * charge_of(&block);
+    let cache = BlockCache::new(budget);
+    let tables: Vec<_> = (0..4).map(|_| Slots::new(64)).collect();
+    std::thread::scope(|scope| {
+        for thread in 0..4usize {
+            let (cache, tables, block) = (&cache, &tables, &block);
+            scope.spawn(move || {
+                let mut at = thread * 7919 + 1;
+                for _ in 0..5000 {
+                    at = at.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    let (table, index) = (&tables[at >> 60 & 3], at >> 40 & 63);
+                    let guard = table.peek(index);
+                    match guard.as_ref() {
+                        Some(cached) => cache.hit(cached),
+                        None => cache.insert(table, index, block),
+                    }
+                    assert!(cache.stats().used_bytes <= budget);
+                }
+            });
+        }
+    });
+    let filled = tables.iter().flat_map(|table| (0..64).map(|index| table.peek(index)));
+    let filled = filled.filter(|guard| guard.is_some()).count();
+    assert_eq!(cache.stats().used_bytes, filled * charge_of(&block));
+}

@@ -1,0 +1,202 @@
+//! The frame around every block on disk, and the file that frames are read from.
+//!
+//! ```text
+//!   ┌─────────────────────────┬─────┬────────────┬────────┐
+//!   │ payload                 │ tag │ raw length │ crc    │
+//!   │ (compressed, or as is)  │ u8  │ u32        │ u32    │
+//!   └─────────────────────────┴─────┴────────────┴────────┘
+//!   crc = CRC-32 of payload, tag, raw length, the frame's offset in the file (u64) and the file's
+//!         number (u64)
+//! ```
+//!
+//! Binding the checksum to file and offset means that a good block in the wrong place does not
+//! verify. The checksum comes first, then the raw length is held against its cap, and only then is
+//! memory taken for it.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use alluvium_base::checksum::Checksum;
+use alluvium_base::codec::Decoder;
+use alluvium_base::key::{MAX_KEY_BYTES, MAX_VALUE_BYTES};
+use alluvium_base::{Bytes, Error, File, FileNumber, Result};
+use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
+
+use crate::handle::Handle;
+use crate::options::Compression;
+
+/// Bytes of a trailer: tag, raw length, checksum.
+pub(crate) const TRAILER_BYTES: usize = 1 + 2 * size_of::<u32>();
+const CRC_BYTES: usize = size_of::<u32>();
+
+/// Largest block before compression, in bytes: the largest key and value, and what a block adds.
+pub(crate) const MAX_RAW_BYTES: usize = MAX_KEY_BYTES + MAX_VALUE_BYTES + 4096;
+
+/// LZ4 cannot do better than one byte for 255, so a larger claim is a lie.
+const MAX_LZ4_RATIO: usize = 255;
+
+fn checksum(covered: &[u8], offset: u64, number: FileNumber) -> u32 {
+    let mut place = [0; 2 * size_of::<u64>()];
+    place[..8].copy_from_slice(&offset.to_le_bytes());
+    place[8..].copy_from_slice(&number.0.to_le_bytes());
+    Checksum::new().with(covered).with(&place).finish()
+}
+
+/// Compresses and frames blocks; keeps the compressor's table from block to block.
+pub(crate) struct FrameWriter {
+    number: FileNumber,
+    compression: Compression,
+    table: CompressTable,
+}
+
+impl std::fmt::Debug for FrameWriter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FrameWriter").field("number", &self.number).finish_non_exhaustive()
+    }
+}
+
+impl FrameWriter {
+    pub(crate) fn new(number: FileNumber, compression: Compression) -> Self {
+        Self { number, compression, table: CompressTable::small() }
+    }
+
+    /// Appends `raw` framed to `out`, compressed if that is asked for and worth it. The frame will
+    /// stand at `offset` of the file.
+    pub(crate) fn append_compressed(&mut self, out: &mut Vec<u8>, raw: &[u8], offset: u64) {
+        let start = out.len();
+        let compressed_len = match self.compression {
+            Compression::None => None,
+            Compression::Lz4 => self.compress(out, raw),
+        };
+        out.truncate(start + compressed_len.unwrap_or(0));
+        if compressed_len.is_some() {
+            self.seal(out, start, Compression::Lz4, raw.len(), offset);
+        } else {
+            self.append(out, raw, offset);
+        }
+    }
+
+    /// Appends `raw` framed, as it is.
+    pub(crate) fn append(&self, out: &mut Vec<u8>, raw: &[u8], offset: u64) {
+        let start = out.len();
+        out.extend_from_slice(raw);
+        self.seal(out, start, Compression::None, raw.len(), offset);
+    }
+
+    /// Compresses `raw` behind `out`; the compressed length if that saves at least an eighth.
+    fn compress(&mut self, out: &mut Vec<u8>, raw: &[u8]) -> Option<usize> {
+        let start = out.len();
+        out.resize(start + get_maximum_output_size(raw.len()), 0);
+        let len = compress_into_with_table(raw, &mut out[start..], &mut self.table)
+            .expect("the output has room for the worst case");
+        (len <= raw.len() - raw.len().div_ceil(8)).then_some(len)
+    }
+
+    fn seal(&self, out: &mut Vec<u8>, start: usize, tag: Compression, raw: usize, offset: u64) {
+        let raw = u32::try_from(raw).expect("blocks are capped well below 4 GiB");
+        out.push(tag.encode());
+        out.extend_from_slice(&raw.to_le_bytes());
+        let crc = checksum(&out[start..], offset, self.number);
+        out.extend_from_slice(&crc.to_le_bytes());
+    }
+}
+
+/// What a verified frame holds.
+#[derive(Debug)]
+pub(crate) enum Payload {
+    /// The block itself, at this range of the frame.
+    Stored(Range<usize>),
+    /// The block, decompressed.
+    Decompressed(Vec<u8>),
+}
+
+/// Verifies the frame of file `number` at `offset` and unpacks it.
+pub(crate) fn unpack(frame: &[u8], offset: u64, number: FileNumber) -> Result<Payload, String> {
+    let payload_len =
+        frame.len().checked_sub(TRAILER_BYTES).ok_or("the block is shorter than its trailer")?;
+    let (covered, _) = frame.split_at(frame.len() - CRC_BYTES);
+    let (payload, trailer) = frame.split_at(payload_len);
+    let mut decoder = Decoder::new(trailer);
+    let (tag, raw) = decoder.u8().zip(decoder.u32()).expect("the trailer has both");
+    if Some(checksum(covered, offset, number)) != decoder.u32() {
+        return Err("the block's checksum does not match".into());
+    }
+    let raw = raw as usize;
+    match Compression::decode(tag) {
+        Some(Compression::None) if raw == payload_len => Ok(Payload::Stored(0..payload_len)),
+        Some(Compression::None) => Err("the block's raw length is not its length".into()),
+        Some(Compression::Lz4) => decompress(payload, raw).map(Payload::Decompressed),
+        None => Err(format!("the block's compression tag {tag} is unknown")),
+    }
+}
+
+fn decompress(payload: &[u8], raw: usize) -> Result<Vec<u8>, String> {
+    if raw > MAX_RAW_BYTES || raw > payload.len().saturating_mul(MAX_LZ4_RATIO) {
+        return Err(format!("the block claims {raw} bytes, which is beyond what it can hold"));
+    }
+    let mut out = vec![0; raw];
+    match lz4_flex::block::decompress_into(payload, &mut out) {
+        Ok(len) if len == raw => Ok(out),
+        Ok(len) => Err(format!("the block decompresses to {len} bytes, not {raw}")),
+        Err(error) => Err(format!("the block does not decompress: {error}")),
+    }
+}
+
+/// The file of one table: what every read of it needs.
+#[derive(Debug)]
+pub(crate) struct TableFile {
+    pub(crate) file: Arc<dyn File>,
+    pub(crate) path: PathBuf,
+    pub(crate) number: FileNumber,
+    /// Its length when it was opened, in bytes.
+    pub(crate) len: u64,
+}
+
+impl TableFile {
+    pub(crate) fn new(file: Arc<dyn File>, path: &Path, number: FileNumber) -> Result<Self> {
+        let len = file.len().map_err(|error| Error::io("read the length of", path, error))?;
+        Ok(Self { file, path: path.into(), number, len })
+    }
+
+    /// Damage at `offset` of this file.
+    pub(crate) fn corrupt(&self, offset: u64, what: impl Into<String>) -> Error {
+        Error::corrupt(&self.path, offset, what)
+    }
+
+    /// Reads a stretch of the file. The caller has checked the handle against the file's length.
+    pub(crate) fn read(&self, handle: Handle) -> Result<Bytes> {
+        if handle.end().is_none_or(|end| end > self.len) {
+            return Err(self.corrupt(handle.offset, "a block reaches beyond the end of the file"));
+        }
+        let mut bytes = vec![0; handle.len as usize];
+        match self.file.read_exact_at(&mut bytes, handle.offset) {
+            Ok(()) => Ok(bytes.into()),
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                Err(self.corrupt(handle.offset, "the file ends inside a block"))
+            }
+            Err(error) => Err(Error::io("read", &self.path, error)),
+        }
+    }
+
+    /// Verifies and unpacks a frame that was read from `offset`.
+    pub(crate) fn unpack(&self, frame: &Bytes, offset: u64) -> Result<Bytes> {
+        match unpack(frame, offset, self.number) {
+            Ok(Payload::Stored(range)) => Ok(frame.slice(range)),
+            Ok(Payload::Decompressed(block)) => Ok(block.into()),
+            Err(what) => Err(self.corrupt(offset, what)),
+        }
+    }
+
+    /// Reads, verifies and unpacks one block that is stored as it is: all but data blocks are.
+    pub(crate) fn read_stored(&self, handle: Handle) -> Result<Bytes> {
+        let frame = self.read(handle)?;
+        match unpack(&frame, handle.offset, self.number) {
+            Ok(Payload::Stored(range)) => Ok(frame.slice(range)),
+            Ok(Payload::Decompressed(_)) => {
+                Err(self.corrupt(handle.offset, "only data blocks are compressed"))
+            }
+            Err(what) => Err(self.corrupt(handle.offset, what)),
+        }
+    }
+}

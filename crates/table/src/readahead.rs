@@ -1,0 +1,125 @@
+//! Reads many blocks with one call, for cursors.
+//!
+//! A cursor that misses the cache block after block reads ever longer stretches of the file, up to
+//! [`MAX_STRETCH_BYTES`], in the direction it goes; one that is told to (`readahead`) begins with
+//! the longest. A block is verified and unpacked when the cursor comes to it.
+
+use std::ops::Range;
+
+use alluvium_base::{Bytes, Result};
+
+use crate::block::Block;
+use crate::frame::{Payload, unpack};
+use crate::handle::Handle;
+use crate::table::Parts;
+
+/// Longest stretch, in bytes, unless a single block is longer: a disk's transfer then takes as long
+/// as its latency.
+const MAX_STRETCH_BYTES: u64 = 256 << 10;
+/// The second block in a row that is missed is read with so many bytes.
+const MIN_STRETCH_BYTES: u64 = 16 << 10;
+
+/// Which way a cursor goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Forward,
+    Backward,
+}
+
+/// What a cursor has read beyond the block it needed.
+#[derive(Debug)]
+pub(crate) struct Readahead {
+    /// The blocks that `bytes` holds.
+    blocks: Range<usize>,
+    /// Where `bytes` begins in the file.
+    offset: u64,
+    bytes: Bytes,
+    /// How much the next call reads at least; 0 for one block.
+    stretch: u64,
+    /// What `stretch` begins with.
+    initial: u64,
+    /// The block read last.
+    last: Option<usize>,
+}
+
+impl Readahead {
+    /// Begins with single blocks, or with the longest stretches when `is_eager`.
+    pub(crate) fn new(is_eager: bool) -> Self {
+        let initial = if is_eager { MAX_STRETCH_BYTES } else { 0 };
+        Self { blocks: 0..0, offset: 0, bytes: Bytes::new(), stretch: initial, initial, last: None }
+    }
+
+    /// Block `index`, which a cursor that goes in `direction` needs. With `shares` an uncompressed
+    /// block may be a slice of the whole stretch; without it has memory of its own.
+    pub(crate) fn block(
+        &mut self,
+        parts: &Parts,
+        index: usize,
+        direction: Direction,
+        shares: bool,
+    ) -> Result<Block> {
+        if !self.blocks.contains(&index) {
+            self.read(parts, index, direction)?;
+        }
+        self.last = Some(index);
+        let Handle { offset, len } = parts.index.handle(index);
+        let start = (offset - self.offset) as usize;
+        let frame = &self.bytes[start..start + len as usize];
+        let is_alone = self.blocks.len() == 1;
+        let unpacked = unpack(frame, offset, parts.file.number);
+        let bytes = match unpacked.map_err(|what| parts.file.corrupt(offset, what))? {
+            Payload::Decompressed(block) => block.into(),
+            Payload::Stored(range) if shares || is_alone => {
+                self.bytes.slice(start + range.start..start + range.end)
+            }
+            Payload::Stored(range) => Bytes::copy_from_slice(&frame[range]),
+        };
+        Block::parse(bytes).map_err(|what| parts.file.corrupt(offset, what))
+    }
+
+    /// Reads a stretch that begins (or, backwards, ends) with block `index`.
+    fn read(&mut self, parts: &Parts, index: usize, direction: Direction) -> Result<()> {
+        let follows = match direction {
+            Direction::Forward => index.checked_sub(1),
+            Direction::Backward => Some(index + 1),
+        };
+        if self.last.is_some() && self.last == follows {
+            self.stretch = (2 * self.stretch).clamp(MIN_STRETCH_BYTES, MAX_STRETCH_BYTES);
+        } else {
+            self.stretch = self.initial;
+        }
+        let blocks = stretch_of_blocks(parts, index, direction, self.stretch);
+        let offset = parts.index.offset(blocks.start);
+        let len = parts.index.offset(blocks.end) - offset;
+        self.blocks = 0..0;
+        self.bytes = parts.file.read(Handle { offset, len })?;
+        (self.blocks, self.offset) = (blocks, offset);
+        Ok(())
+    }
+}
+
+/// The blocks from `index` on that `bytes` have room for; `index` itself in any case.
+fn stretch_of_blocks(
+    parts: &Parts,
+    index: usize,
+    direction: Direction,
+    bytes: u64,
+) -> Range<usize> {
+    let index_of = &parts.index;
+    let mut blocks = index..index + 1;
+    match direction {
+        Direction::Forward => {
+            let limit = index_of.offset(index) + bytes;
+            while blocks.end < index_of.count() && index_of.offset(blocks.end + 1) <= limit {
+                blocks.end += 1;
+            }
+        }
+        Direction::Backward => {
+            let limit = index_of.offset(index + 1).saturating_sub(bytes);
+            while blocks.start > 0 && index_of.offset(blocks.start - 1) >= limit {
+                blocks.start -= 1;
+            }
+        }
+    }
+    blocks
+}

@@ -1,0 +1,271 @@
+//! An open table: point lookups, and what cursors are made from.
+//!
+//! Opening reads everything but the data blocks and verifies it. A lookup then goes
+//!
+//! ```text
+//!   range of keys ─► filter ─► index ─► slot ─► tags ─► entry
+//!   two numbers      one line  flat     cached  one     one or two
+//!                              arrays   block   line    lines
+//! ```
+//!
+//! and takes no memory: the value is a slice of the block it lies in.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use alluvium_base::key::key_prefix;
+use alluvium_base::{Bytes, Error, File, FileNumber, KeyspaceId, Kind, Result, Seq};
+
+use crate::block::{Block, Entry, tag_of};
+use crate::cache::{BlockCache, Slots};
+use crate::filter::Filter;
+use crate::footer::Footer;
+use crate::frame::TableFile;
+use crate::index::Index;
+use crate::iter::TableIterator;
+use crate::options::{ReadOptions, TableOptions};
+use crate::properties::{Properties, TableSummary};
+
+/// An open table. Shared by all who read it; closes with the last of them.
+#[derive(Debug)]
+pub struct Table {
+    parts: Parts,
+    /// [`key_prefix`] of the smallest and the largest key: they mostly decide without a look at
+    /// the keys themselves.
+    smallest_prefix: u64,
+    largest_prefix: u64,
+    slots: Arc<Slots>,
+    cache: Arc<BlockCache>,
+}
+
+/// All of a table but its data blocks, read from the file and verified.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) file: TableFile,
+    pub(crate) index: Index,
+    pub(crate) filter: Filter,
+    pub(crate) properties: Properties,
+}
+
+/// What a point lookup finds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableEntry {
+    /// The write's place in the order.
+    pub seq: Seq,
+    /// What the write does: a tombstone is found like any other entry.
+    pub kind: Kind,
+    /// The stored value, a slice of the block it lies in. For [`Kind::PutExpiring`] the expiry comes
+    /// first.
+    pub value: Bytes,
+}
+
+impl Table {
+    /// Opens the table in `file`, which is found at `path` and should be table `number` of
+    /// `keyspace`. Its blocks will be kept in `cache`.
+    ///
+    /// Everything but the data blocks is read and verified. Fails with [`Error::Corrupt`] on damage
+    /// and when the file is another table, and with [`Error::Version`] on a format that this
+    /// program does not know.
+    pub fn open(
+        file: Arc<dyn File>,
+        path: &Path,
+        number: FileNumber,
+        keyspace: KeyspaceId,
+        cache: Arc<BlockCache>,
+    ) -> Result<Arc<Self>> {
+        let parts = Parts::read(TableFile::new(file, path, number)?, keyspace)?;
+        Ok(Arc::new(Self {
+            smallest_prefix: key_prefix(&parts.properties.summary.smallest),
+            largest_prefix: key_prefix(&parts.properties.summary.largest),
+            slots: Slots::new(parts.index.count()),
+            parts,
+            cache,
+        }))
+    }
+
+    /// What is in the table.
+    pub fn summary(&self) -> &TableSummary {
+        &self.parts.properties.summary
+    }
+
+    /// Its number.
+    pub fn number(&self) -> FileNumber {
+        self.parts.file.number
+    }
+
+    /// Its file.
+    pub fn path(&self) -> &Path {
+        &self.parts.file.path
+    }
+
+    /// The keyspace it belongs to.
+    pub fn keyspace(&self) -> KeyspaceId {
+        self.parts.properties.keyspace
+    }
+
+    /// The options it was built with, as the file says.
+    pub fn options(&self) -> &TableOptions {
+        &self.parts.properties.options
+    }
+
+    /// How many data blocks it has.
+    pub fn block_count(&self) -> usize {
+        self.parts.index.count()
+    }
+
+    /// Whether it may hold the key with this hash ([`hash_key`](crate::hash_key)), as its filter
+    /// says: "no" is certain.
+    #[inline]
+    pub fn may_contain(&self, key_hash: u64) -> bool {
+        self.parts.filter.may_contain(key_hash)
+    }
+
+    /// The newest version of `user_key` at or before `at`, of whatever kind. `key_hash` is the
+    /// key's [`hash_key`](crate::hash_key).
+    #[inline]
+    pub fn get(&self, user_key: &[u8], key_hash: u64, at: Seq) -> Result<Option<TableEntry>> {
+        if !self.is_in_range(user_key) || !self.may_contain(key_hash) {
+            return Ok(None);
+        }
+        self.get_from_blocks(user_key, tag_of(key_hash), at)
+    }
+
+    fn get_from_blocks(&self, user_key: &[u8], tag: u8, at: Seq) -> Result<Option<TableEntry>> {
+        let index = &self.parts.index;
+        let mut block = index.find(user_key);
+        while block < index.count() {
+            let found = self.with_block(block, |block| {
+                let entry = block.find(user_key, tag, at)?;
+                let Entry { seq, kind, .. } = entry;
+                Some(TableEntry { seq, kind, value: block.value_bytes(&entry) })
+            })?;
+            // Only a separator that is the key itself lets older versions lie in the next block.
+            if found.is_some() || index.separator(block) != user_key {
+                return Ok(found);
+            }
+            block += 1;
+        }
+        Ok(None)
+    }
+
+    /// Whether `user_key` lies between the table's smallest and largest.
+    #[inline]
+    fn is_in_range(&self, user_key: &[u8]) -> bool {
+        let prefix = key_prefix(user_key);
+        if prefix > self.smallest_prefix && prefix < self.largest_prefix {
+            return true;
+        }
+        let summary = self.summary();
+        *user_key >= *summary.smallest && *user_key <= *summary.largest
+    }
+
+    /// Hands block `index` to `take`, from the cache or from disk.
+    #[inline]
+    fn with_block<R>(&self, index: usize, take: impl FnOnce(&Block) -> R) -> Result<R> {
+        if let Some(cached) = self.slots.peek(index).as_ref() {
+            self.cache.hit(cached);
+            return Ok(take(&cached.block));
+        }
+        self.cache.miss();
+        let block = self.parts.read_block(index)?;
+        self.cache.insert(&self.slots, index, &block);
+        Ok(take(&block))
+    }
+
+    /// Block `index` if it is cached.
+    pub(crate) fn cached_block(&self, index: usize, read: ReadOptions) -> Option<Block> {
+        let guard = self.slots.peek(index);
+        let cached = guard.as_ref();
+        if read.fill_cache {
+            match cached {
+                Some(cached) => self.cache.hit(cached),
+                None => self.cache.miss(),
+            }
+        }
+        cached.map(|cached| cached.block.clone())
+    }
+
+    /// Keeps block `index`, which was read from disk.
+    pub(crate) fn cache_block(&self, index: usize, block: &Block) {
+        self.cache.insert(&self.slots, index, block);
+    }
+
+    pub(crate) fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    /// A cursor over all entries; it stands on none until it is sought.
+    pub fn iter(self: &Arc<Self>, read: ReadOptions) -> TableIterator {
+        TableIterator::new(self.clone(), read)
+    }
+
+    /// Bytes of memory that the open table takes, cached blocks aside: index, filter and slots.
+    pub fn memory_bytes(&self) -> usize {
+        let parts = &self.parts;
+        let fixed =
+            size_of::<Self>() + self.summary().smallest.len() + self.summary().largest.len();
+        fixed + parts.index.memory_bytes() + parts.filter.memory_bytes() + self.slots.memory_bytes()
+    }
+
+    /// About how many bytes of the file lie before `user_key`: exact to a block.
+    pub fn approximate_offset(&self, user_key: &[u8]) -> u64 {
+        self.parts.index.offset(self.parts.index.find(user_key))
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        self.cache.forget(&self.slots);
+    }
+}
+
+impl Parts {
+    /// Reads and verifies all but the data blocks.
+    pub(crate) fn read(file: TableFile, keyspace: KeyspaceId) -> Result<Self> {
+        let footer = Self::read_footer(&file)?;
+        let handle = footer.properties;
+        let block = file.read_stored(handle)?;
+        let properties = Properties::decode(&block, file.len)
+            .ok_or_else(|| file.corrupt(handle.offset, "the properties make no sense"))?;
+        if (properties.number, properties.keyspace) != (file.number, keyspace) {
+            let what = format!(
+                "the file is table {} of keyspace {}, not {} of {}: files were exchanged",
+                properties.number, properties.keyspace.0, file.number, keyspace.0
+            );
+            return Err(file.corrupt(handle.offset, what));
+        }
+        let index = Index::parse(&file.read_stored(footer.index)?, footer.data_end())
+            .map_err(|what| file.corrupt(footer.index.offset, what))?;
+        if index.separator(index.count() - 1) != &*properties.summary.largest {
+            let what = "the last separator is not the largest key";
+            return Err(file.corrupt(footer.index.offset, what));
+        }
+        let block = match footer.filter.len {
+            0 => None,
+            _ => Some(file.read_stored(footer.filter)?),
+        };
+        let filter = Filter::parse(properties.options.filter, block.as_ref())
+            .map_err(|what| file.corrupt(footer.filter.offset, what))?;
+        Ok(Self { file, index, filter, properties })
+    }
+
+    fn read_footer(file: &TableFile) -> Result<Footer> {
+        let mut bytes = [0; Footer::SIZE];
+        let Some(offset) = file.len.checked_sub(Footer::SIZE as u64) else {
+            return Err(file.corrupt(0, "the file is shorter than a footer"));
+        };
+        file.file
+            .read_exact_at(&mut bytes, offset)
+            .map_err(|error| Error::io("read", &file.path, error))?;
+        Footer::decode(&bytes, &file.path, file.len, file.number)
+    }
+
+    /// Reads block `index` from disk and verifies it.
+    #[cold]
+    pub(crate) fn read_block(&self, index: usize) -> Result<Block> {
+        let handle = self.index.handle(index);
+        let frame = self.file.read(handle)?;
+        let bytes = self.file.unpack(&frame, handle.offset)?;
+        Block::parse(bytes).map_err(|what| self.file.corrupt(handle.offset, what))
+    }
+}

@@ -7,10 +7,13 @@ use crate::tidy::syntax::Token;
 /// The one file that may hold `unsafe`: a log segment seen as memory.
 const UNSAFE_FILE: &str = "crates/base/src/fs/mapped.rs";
 
-/// `unsafe` stands in one file. A test binary may have some too, where it says why in an `allow`.
+/// Where a file may excuse itself: test binaries, and the rivals we measure, whose calls are unsafe.
+const EXCUSABLE: &[&str] = &["/tests/", "benches/versus/"];
+
+/// `unsafe` stands in one file. An excusable one may have some too, where it says why in an `allow`.
 pub(in crate::tidy) fn place(source: &Source) -> Vec<Finding> {
     let Some(syntax) = source.syntax() else { return Vec::new() };
-    let is_excused = source.path.split('/').any(|part| part == "tests")
+    let is_excused = EXCUSABLE.iter().any(|place| source.path.contains(place))
         && syntax.allowed.iter().any(|allowed| {
             allowed.lints.contains("unsafe_code") && allowed.lints.contains("reason")
         });
@@ -19,7 +22,7 @@ pub(in crate::tidy) fn place(source: &Source) -> Vec<Finding> {
     }
     let message = format!(
         "`unsafe` belongs in {UNSAFE_FILE}; another place needs a decision record with the \
-         measured gain (a test binary: `#![allow(unsafe_code, reason = …)]`)"
+         measured gain (tests and rivals: `#![allow(unsafe_code, reason = \"…\")]`)"
     );
     let tokens = syntax.tokens.iter().filter(|token| token.text == "unsafe");
     tokens.map(|token| Finding::new(&source.path, token.line, message.clone())).collect()
@@ -79,9 +82,11 @@ mod tests {
     }
 
     #[test]
-    fn a_test_binary_may_excuse_itself_and_a_library_may_not() {
+    fn tests_and_rivals_may_excuse_themselves_and_a_library_may_not() {
         let excused = format!("#![allow(unsafe_code, reason = \"an allocator\")]\n{BLOCK}");
         assert_eq!(lines_found(place, "crates/memtable/tests/memory.rs", &excused), [0; 0]);
+        assert_eq!(lines_found(place, "benches/versus/src/lmdb.rs", &excused), [0; 0]);
+        assert_eq!(lines_found(place, "benches/versus/src/lmdb.rs", BLOCK), [2]);
         assert_eq!(lines_found(place, "crates/memtable/src/a.rs", &excused), [3]);
     }
 

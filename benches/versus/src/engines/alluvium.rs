@@ -1,0 +1,72 @@
+//! Alluvium, with default options but for the cache.
+
+use std::path::Path;
+
+use alluvium::{Db, Persist, Read};
+use anyhow::Result;
+
+use super::{Engine, Order, WRITE_BUFFER_BYTES};
+
+pub struct Alluvium {
+    db: Db,
+}
+
+impl Alluvium {
+    pub fn open(dir: &Path, cache_bytes: u64) -> Result<Self> {
+        let keyspace = alluvium::KeyspaceOptions {
+            write_buffer_size: WRITE_BUFFER_BYTES,
+            ..Default::default()
+        };
+        let builder = Db::builder(dir).cache_bytes(cache_bytes).default_keyspace(keyspace);
+        Ok(Self { db: builder.open()? })
+    }
+}
+
+impl Engine for Alluvium {
+    fn put(&self, key: &[u8], value: &[u8], is_synced: bool) -> Result<()> {
+        if !is_synced {
+            return Ok(self.db.insert(key, value)?);
+        }
+        let mut batch = self.db.batch();
+        batch.insert(&self.db.default_keyspace(), key, value);
+        Ok(batch.commit(Persist::Sync)?)
+    }
+
+    fn get(&self, key: &[u8], check: &mut dyn FnMut(&[u8]) -> bool) -> Result<Option<bool>> {
+        Ok(self.db.get(key)?.map(|value| check(&value)))
+    }
+
+    fn scan(
+        &self,
+        from: Option<&[u8]>,
+        limit: usize,
+        order: Order,
+        show: &mut dyn FnMut(&[u8], &[u8]),
+    ) -> Result<usize> {
+        let mut count = 0;
+        match order {
+            Order::Ascending => {
+                for entry in self.db.range(from.unwrap_or_default()..).take(limit) {
+                    let (key, value) = entry?;
+                    show(&key, &value);
+                    count += 1;
+                }
+            }
+            Order::Descending => {
+                let end = from.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Included);
+                let range = (std::ops::Bound::Unbounded, end);
+                for entry in self.db.range(range).rev().take(limit) {
+                    let (key, value) = entry?;
+                    show(&key, &value);
+                    count += 1;
+                }
+            }
+        }
+        Ok(count)
+    }
+
+    fn drain(&self) -> Result<()> {
+        self.db.flush()?;
+        Ok(self.db.wait_idle()?)
+    }
+}

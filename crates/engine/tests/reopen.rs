@@ -1,0 +1,126 @@
+//! Closing, dying and opening again.
+
+use std::sync::Arc;
+
+use alluvium::{Background, Db, Depth, ErrorKind, KeyspaceOptions, Read, check};
+use alluvium::fs::StdFs;
+use alluvium_testkit::SimFs;
+
+use crate::support::{manual_in, pairs, tiny, tiny_builder};
+
+#[test]
+fn everything_is_there_after_reopening() {
+    let dir = tempfile::tempdir().unwrap();
+    let before = {
+        let db = tiny_builder(dir.path()).open().unwrap();
+        let other = db.keyspace("other", tiny()).unwrap();
+        for n in 0..3000 {
+            db.insert(format!("k{:05}", n * 7 % 3000), format!("{n}")).unwrap();
+            other.insert(format!("{n}"), "").unwrap();
+        }
+        (pairs(&db), pairs(&other))
+    };
+    for _ in 0..3 {
+        let db = tiny_builder(dir.path()).open().unwrap();
+        let other = db.find_keyspace("other").unwrap().unwrap();
+        assert_eq!((pairs(&db), pairs(&other)), before);
+    }
+    let report = check(Arc::new(StdFs), dir.path(), Depth::Deep).unwrap();
+    assert!(report.damage.is_empty(), "{:?}", report.damage);
+    assert_eq!(report.keyspaces, 2);
+}
+
+#[test]
+fn a_process_that_dies_loses_nothing_it_acknowledged() {
+    let disk = SimFs::new(7);
+    let options = |disk: &SimFs| {
+        Db::builder("db")
+            .fs(Arc::new(disk.clone()))
+            .default_keyspace(tiny())
+            .log_segment_size(64 << 10)
+            .background(Background::Manual)
+    };
+    let db = options(&disk).open().unwrap();
+    for n in 0..2000 {
+        db.insert(format!("{n:05}"), format!("{n}")).unwrap();
+    }
+    let expected = pairs(&db);
+    let found = disk.kill();
+    let reopened = options(&found).open().unwrap();
+    assert_eq!(pairs(&reopened), expected);
+    drop(db);
+}
+
+#[test]
+fn a_second_open_is_refused_and_leaves_the_first_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = Db::open(dir.path()).unwrap();
+    for _ in 0..2 {
+        assert_eq!(Db::open(dir.path()).unwrap_err().kind(), ErrorKind::Locked);
+    }
+    let locked = check(Arc::new(StdFs), dir.path(), Depth::Quick).unwrap_err();
+    assert_eq!(locked.kind(), ErrorKind::Locked);
+    db.insert("k", "v").unwrap();
+    db.close().unwrap();
+    assert!(Db::open(dir.path()).unwrap().contains_key("k").unwrap());
+}
+
+#[test]
+fn a_checkpoint_is_an_openable_database_of_that_moment() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = tiny_builder(&dir.path().join("db")).open().unwrap();
+    let other = db.keyspace("other", KeyspaceOptions::default()).unwrap();
+    for n in 0..2000 {
+        db.insert(format!("{n:05}"), "then").unwrap();
+    }
+    other.insert("k", "v").unwrap();
+    let then = pairs(&db);
+    let copy = dir.path().join("copy");
+    db.checkpoint(&copy).unwrap();
+    for n in 0..2000 {
+        db.insert(format!("{n:05}"), "later").unwrap();
+    }
+    db.compact().unwrap();
+    let copied = Db::open(&copy).unwrap();
+    assert_eq!(pairs(&copied), then);
+    assert!(copied.find_keyspace("other").unwrap().unwrap().contains_key("k").unwrap());
+    copied.insert("a checkpoint", "can be written to").unwrap();
+    assert_eq!(db.get("a checkpoint").unwrap(), None);
+    assert_eq!(db.checkpoint(&copy).unwrap_err().kind(), ErrorKind::Invalid);
+}
+
+#[test]
+fn a_folder_without_a_database_is_only_made_one_when_allowed() {
+    let dir = tempfile::tempdir().unwrap();
+    let error = Db::builder(dir.path()).create_if_missing(false).open().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    assert_eq!(check(Arc::new(StdFs), dir.path(), Depth::Quick).unwrap_err().kind(), ErrorKind::Invalid);
+    std::fs::write(dir.path().join("000007.table"), "somebody's data").unwrap();
+    let error = Db::open(dir.path()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt);
+    assert!(error.to_string().contains("CURRENT"));
+}
+
+#[test]
+fn files_of_unfinished_work_and_of_the_past_are_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    {
+        let db = manual_in(dir.path());
+        for n in 0..3000 {
+            db.insert(format!("{n:05}"), [0; 50]).unwrap();
+        }
+    }
+    std::fs::write(dir.path().join("999999.table"), "half a compaction").unwrap();
+    std::fs::write(dir.path().join("notes.txt"), "a stranger's").unwrap();
+    let db = manual_in(dir.path());
+    assert!(!dir.path().join("999999.table").exists());
+    assert!(dir.path().join("notes.txt").exists());
+    db.compact().unwrap();
+    let stats = db.stats().unwrap();
+    let live: usize = stats.keyspaces[0].levels.iter().map(|level| level.tables.len()).sum();
+    let on_disk = std::fs::read_dir(dir.path())
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|e| e == "table"))
+        .count();
+    assert_eq!(on_disk, live);
+}

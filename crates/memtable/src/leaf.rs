@@ -105,10 +105,9 @@ impl Leaf {
             return self.len();
         };
         let ties = group * GROUP + within.iter().filter(|other| **other < prefix).count();
-        if self.prefixes[ties] != prefix || ties >= self.len() {
-            return ties;
-        }
-        let slots = &self.slots[ties..self.len()];
+        // Each look at an entry is a cache miss, so only those are looked at that have to be.
+        let equal = self.prefixes[ties..self.len()].iter().take_while(|other| **other == prefix);
+        let slots = &self.slots[ties..ties + equal.count()];
         ties + slots.partition_point(|slot| self.entries[usize::from(*slot)].place() < place)
     }
 

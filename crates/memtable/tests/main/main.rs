@@ -1,6 +1,7 @@
 //! What every memtable must do, whatever it is made of.
 
 mod model;
+mod speed;
 mod threads;
 
 use std::ops::Range;

@@ -200,3 +200,89 @@ impl Leaf {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alluvium_base::{Bytes, Kind, Seq};
+
+    use super::*;
+
+    /// An entry with this user key and sequence 1.
+    fn entry(key: &[u8]) -> Entry {
+        Entry::new(&Bytes::copy_from_slice(key), &(0..key.len()), &(0..0), Seq::new(1), Kind::Put)
+    }
+
+    fn insert(leaf: &mut Leaf, key: &[u8]) {
+        let entry = entry(key);
+        leaf.insert(leaf.rank(entry.place()), entry);
+    }
+
+    fn keys(leaf: &Leaf) -> Vec<Bytes> {
+        leaf.entries(0..leaf.len()).map(Entry::key_bytes).collect()
+    }
+
+    /// Splits `leaf`, the first of its memtable, for `key`.
+    fn split_for(leaf: &mut Leaf, key: &[u8]) -> (Place<'static>, Leaf) {
+        let entry = entry(key);
+        leaf.split(&Place::MIN, leaf.rank(entry.place()), entry.place())
+    }
+
+    #[test]
+    fn a_full_leaf_is_cut_in_the_middle_and_stays_in_order() {
+        let mut leaf = Leaf::new(None);
+        for n in 0..LEAF_ENTRIES as u8 {
+            insert(&mut leaf, &[n.wrapping_mul(29) % 64 * 2]);
+        }
+        assert!(leaf.is_full());
+        let (key, right) = split_for(&mut leaf, &[33]);
+        assert_eq!((leaf.len(), right.len()), (LEAF_ENTRIES / 2, LEAF_ENTRIES / 2));
+        assert_eq!(key.user_key(), &right.entry(0).expect("not empty").key_bytes()[..]);
+        assert!(!leaf.covers(&key) && right.covers(&key));
+        let all: Vec<_> = [keys(&leaf), keys(&right)].concat();
+        assert!(all.iter().zip((0..).step_by(2)).all(|(key, n)| key[..] == [n]));
+    }
+
+    #[test]
+    fn ascending_keys_leave_full_leaves_behind() {
+        let mut leaf = Leaf::new(None);
+        (0..64).for_each(|n| insert(&mut leaf, &[n]));
+        let (key, right) = split_for(&mut leaf, &[64]);
+        assert_eq!((leaf.len(), right.len()), (LEAF_ENTRIES, 0));
+        assert_eq!(key, *entry(&[64]).place());
+    }
+
+    #[test]
+    fn descending_keys_leave_full_leaves_behind() {
+        let mut leaf = Leaf::new(None);
+        (0..64).rev().for_each(|n| insert(&mut leaf, &[n + 1]));
+        let (_, right) = split_for(&mut leaf, &[0]);
+        assert_eq!((leaf.len(), right.len()), (0, LEAF_ENTRIES));
+    }
+
+    /// Keys that come just behind a full leaf, each before the last, look ascending to it every
+    /// time. Believing them twice would make a leaf of each entry.
+    #[test]
+    fn descending_keys_behind_a_full_leaf_share_leaves() {
+        let mut leaf = Leaf::new(None);
+        (0..64).for_each(|n| insert(&mut leaf, &[n]));
+        let (_, right) = split_for(&mut leaf, &[200]);
+        assert_eq!(right.len(), 0);
+        let (_, right) = split_for(&mut leaf, &[199]);
+        assert_eq!((leaf.len(), right.len()), (LEAF_ENTRIES / 2, LEAF_ENTRIES / 2));
+    }
+
+    #[test]
+    fn keys_that_begin_alike_are_told_apart_by_later_bytes() {
+        let mut leaf = Leaf::new(None);
+        let key = |n: usize| format!("a long beginning {n:03}").into_bytes();
+        (0..32).chain(33..65).for_each(|n| insert(&mut leaf, &key(n)));
+        let (middle, mut right) = split_for(&mut leaf, &key(32));
+        assert_eq!(right.skipped_bytes, 0, "no leaf behind bounds it");
+        (65..97).for_each(|n| insert(&mut right, &key(n)));
+        let last = entry(&key(50));
+        let (upper, _) = right.split(&middle, right.rank(last.place()), last.place());
+        assert_eq!(upper.user_key()[..right.skipped_bytes], *b"a long beginning 0");
+        assert!(right.prefixes[..right.len()].is_sorted_by(|a, b| a < b), "no ties");
+        assert!((33..65).all(|n| right.rank(entry(&key(n)).place()) == n - 33));
+    }
+}

@@ -1,0 +1,152 @@
+//! Creates the next segment ahead of need, so that a rotation costs no more than an append.
+//!
+//! ```text
+//!            ask             thread            take
+//!   Idle ──────────► Asked ──────────► Making ──────► Ready ──────► Idle
+//!     ▲                │                 │                            ▲
+//!     │                │ take: make it   │ failed                     │
+//!     │                ▼ right here      ▼          take: try again   │
+//!     └──────────────────────────────  Failed ────────────────────────┘
+//! ```
+//!
+//! Invariant: segments join the log in the order in which they are created. No number is taken for
+//! a segment and then skipped: an attempt that failed is repeated with its number, over what it
+//! left. Otherwise a file without records could stand between two of the log.
+
+use std::sync::Arc;
+use std::thread::{Builder, JoinHandle};
+
+use alluvium_base::{Error, FileNumber, Result};
+use parking_lot::{Condvar, Mutex};
+
+use crate::segment::{Segment, SegmentMaker};
+
+/// The thread that creates segments, and what it has created. Dropping it joins the thread.
+#[derive(Debug)]
+pub(crate) struct Ahead {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// The writer's half.
+#[derive(Debug)]
+pub(crate) struct NextSegment {
+    shared: Arc<Shared>,
+    creates_ahead: bool,
+}
+
+#[derive(Debug)]
+struct Shared {
+    maker: SegmentMaker,
+    /// Never taken together with another lock; no I/O happens under it.
+    slot: Mutex<Slot>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct Slot {
+    state: State,
+    is_closed: bool,
+}
+
+#[derive(Debug)]
+enum State {
+    Idle,
+    /// The segment behind this one is wanted.
+    Asked(FileNumber),
+    Making,
+    Ready(Segment),
+    /// Making the segment of this number failed, on a full disk perhaps. When it is needed, it is
+    /// tried once more, and the error of that attempt counts.
+    Failed(FileNumber),
+}
+
+/// Both halves; starts the thread if there is to be one.
+pub(crate) fn prepare(maker: SegmentMaker) -> Result<(Ahead, NextSegment)> {
+    let creates_ahead = maker.options.create_ahead;
+    let dir = maker.dir.clone();
+    let slot = Mutex::new(Slot { state: State::Idle, is_closed: false });
+    let shared = Arc::new(Shared { maker, slot, changed: Condvar::new() });
+    let mut thread = None;
+    if creates_ahead {
+        let shared = shared.clone();
+        let spawned = Builder::new().name("alluvium-log".into()).spawn(move || shared.run());
+        thread = Some(spawned.map_err(|error| Error::io("start a thread for", dir, error))?);
+    }
+    Ok((Ahead { shared: shared.clone(), thread }, NextSegment { shared, creates_ahead }))
+}
+
+impl NextSegment {
+    /// Whether it is of use to [`ask`](Self::ask).
+    pub(crate) const fn creates_ahead(&self) -> bool {
+        self.creates_ahead
+    }
+
+    /// Says that the segment behind `active` will be needed. Does not wait.
+    pub(crate) fn ask(&self, active: FileNumber) {
+        let mut slot = self.shared.slot.lock();
+        if self.creates_ahead && matches!(slot.state, State::Idle) && !slot.is_closed {
+            slot.state = State::Asked(active);
+            self.shared.changed.notify_all();
+        }
+    }
+
+    /// The segment behind `active`, with room for `capacity` bytes at least: the one that was
+    /// created ahead, or one created now.
+    pub(crate) fn take(&self, active: FileNumber, capacity: u64) -> Result<Segment> {
+        let maker = &self.shared.maker;
+        match self.shared.take_state() {
+            State::Ready(segment) => maker.enlarge(segment, capacity),
+            State::Failed(number) => maker.make_numbered(number, Some(active), capacity),
+            State::Idle | State::Asked(_) | State::Making => maker.make(Some(active), capacity),
+        }
+    }
+}
+
+impl Shared {
+    /// Waits for a segment that is being made, then empties the slot.
+    fn take_state(&self) -> State {
+        let mut slot = self.slot.lock();
+        while matches!(slot.state, State::Making) {
+            self.changed.wait(&mut slot);
+        }
+        std::mem::replace(&mut slot.state, State::Idle)
+    }
+
+    fn run(&self) {
+        while let Some(active) = self.wait_for_work() {
+            let number = self.maker.numbers.take();
+            let made = self.maker.make_numbered(number, Some(active), 0);
+            let mut slot = self.slot.lock();
+            slot.state = made.map_or(State::Failed(number), State::Ready);
+            self.changed.notify_all();
+        }
+    }
+
+    /// Waits until a segment is asked for and marks it as being made; `None` once closed.
+    fn wait_for_work(&self) -> Option<FileNumber> {
+        let mut slot = self.slot.lock();
+        loop {
+            if slot.is_closed {
+                return None;
+            }
+            if let State::Asked(active) = slot.state {
+                slot.state = State::Making;
+                return Some(active);
+            }
+            self.changed.wait(&mut slot);
+        }
+    }
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        self.shared.slot.lock().is_closed = true;
+        self.shared.changed.notify_all();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            // It reported its panic itself; there is nothing left to clean up.
+        }
+    }
+}

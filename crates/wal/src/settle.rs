@@ -1,0 +1,73 @@
+//! Makes a replay's result the durable truth, before anything new is written behind it.
+//!
+//! ```text
+//!   before    000002 sealed │ 000005 ──── ✗ ~~~~~ │ 000007 ~~~~~ │ 000009
+//!   1         000002 sealed │ 000005 ──── ✗ ~~~~~ │ 000007 ~~~~~          each removal durable
+//!   2         000002 sealed │ 000005 ──── ✗ ~~~~~                         before the next one
+//!   3         000002 sealed │ 000005 ────           cut, everything synced
+//!   4         000002 sealed │ 000005 ──── sealed    synced: the next segment can follow
+//! ```
+//!
+//! Invariants:
+//! - At a crash after any step, and for any part of a step that reached the disk, replay finds the
+//!   same records again: what is dropped disappears from the end, and what reading stops at stays
+//!   until everything behind it is durably gone.
+//! - The sealed mark says that everything before it is durable, so it is written after that is true.
+
+use std::io;
+use std::path::Path;
+
+use alluvium_base::{Error, FileName, FileNumber, Fs, Result};
+
+use crate::format::{FILE_HEADER_BYTES, Place, RecordHeader, RecordKind};
+use crate::{Replayed, SegmentInfo};
+
+/// Makes `replayed`, the result of [`replay`](crate::replay) on `dir`, durable: removes what was
+/// dropped and the segments without records, cuts a torn segment to what verified, and seals and
+/// syncs the rest, so that [`start`](crate::start) can write a segment behind it.
+///
+/// Repeating it changes nothing, and a crash anywhere inside loses nothing that replay found.
+pub fn settle(fs: &dyn Fs, dir: &Path, replayed: &Replayed) -> Result<()> {
+    for &number in replayed.behind.iter().rev() {
+        remove(fs, dir, number)?;
+    }
+    let Some((last, older)) = replayed.segments.split_last() else { return Ok(()) };
+    for segment in older {
+        let path = FileName::Wal(segment.number).in_dir(dir);
+        let file = fs.open_writable(&path).map_err(|error| Error::io("open", &path, error))?;
+        file.sync().map_err(|error| Error::io("sync", &path, error))?;
+    }
+    finish(fs, dir, last, replayed.is_sealed)?;
+    fs.sync_dir(dir).map_err(|error| Error::io("sync", dir, error))
+}
+
+/// Removes a segment durably, unless an earlier attempt did.
+fn remove(fs: &dyn Fs, dir: &Path, number: FileNumber) -> Result<()> {
+    let path = FileName::Wal(number).in_dir(dir);
+    match fs.remove(&path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(Error::io("remove", path, error)),
+    }
+    fs.sync_dir(dir).map_err(|error| Error::io("sync", dir, error))
+}
+
+/// Makes the last segment durable and ends it with a sealed mark.
+fn finish(fs: &dyn Fs, dir: &Path, last: &SegmentInfo, is_sealed: bool) -> Result<()> {
+    let path = FileName::Wal(last.number).in_dir(dir);
+    let file = fs.open_writable(&path).map_err(|error| Error::io("open", &path, error))?;
+    let sync = || file.sync().map_err(|error| Error::io("sync", &path, error));
+    if is_sealed {
+        return sync();
+    }
+    assert!(last.bytes > FILE_HEADER_BYTES, "the last segment holds a record");
+    file.set_len(last.bytes).map_err(|error| Error::io("cut", &path, error))?;
+    sync()?;
+    let watermark = Place::new(last.number, last.bytes);
+    let mark = RecordHeader::bare(RecordKind::Sealed, watermark).encode(last.number);
+    file.write_all_at(&mark, last.bytes).map_err(|error| Error::io("write", &path, error))?;
+    sync()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,194 @@
+//! Many threads, one sync.
+//!
+//! ```text
+//!  thread A  append ─ sync_to ─ leader: ├───────── sync ─────────┤ done
+//!  thread B     append ─ sync_to ─ waits for A ·················· └ leader: ├── sync ──┤ done
+//!  thread C         append ─ sync_to ─ waits ···················· · waits ············ └ done
+//! ```
+//!
+//! A leader syncs everything written when it begins; whoever comes later waits, and one of them
+//! leads the next sync, for all of them.
+//!
+//! Invariants:
+//! - Older segments are synced before the active one, and nothing is durable before all of them.
+//! - No sync happens under the cursor's lock: appending goes on meanwhile.
+//! - A sync that failed is never repeated: the kernel may have dropped the pages and would answer
+//!   with success.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use alluvium_base::{Error, File, Fs, Result};
+use parking_lot::{Condvar, Mutex};
+
+use crate::ahead::Ahead;
+use crate::writer::{Counters, Cursor, LogEnd};
+
+/// A file that is to be synced.
+#[derive(Clone, Debug)]
+pub(crate) struct UnsyncedFile {
+    pub(crate) file: Arc<dyn File>,
+    pub(crate) path: PathBuf,
+}
+
+/// What the writer and the other threads share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) fs: Arc<dyn Fs>,
+    pub(crate) dir: PathBuf,
+    /// Where the next record goes. Held for a copy, never for a sync or the creation of a file.
+    /// Lock order: `releasing`, then `cursor`. `group` is never taken together with another.
+    pub(crate) cursor: Mutex<Cursor>,
+    pub(crate) counters: Counters,
+    /// One thread at a time removes segments.
+    pub(crate) releasing: Mutex<()>,
+    group: Mutex<Group>,
+    finished: Condvar,
+    /// As `Group::synced`, to be read without the lock.
+    synced: AtomicU64,
+    sync_count: AtomicU64,
+    /// The first failure, which is final.
+    poison: OnceLock<Arc<Error>>,
+}
+
+#[derive(Debug)]
+struct Group {
+    has_leader: bool,
+    synced: LogEnd,
+}
+
+impl Shared {
+    pub(crate) fn new(fs: Arc<dyn Fs>, dir: PathBuf, cursor: Cursor) -> Self {
+        let counters = Counters::default();
+        counters.live_bytes.store(cursor.live_bytes(), Ordering::Relaxed);
+        Self {
+            fs,
+            dir,
+            cursor: Mutex::new(cursor),
+            counters,
+            releasing: Mutex::new(()),
+            group: Mutex::new(Group { has_leader: false, synced: LogEnd::default() }),
+            finished: Condvar::new(),
+            synced: AtomicU64::new(0),
+            sync_count: AtomicU64::new(0),
+            poison: OnceLock::new(),
+        }
+    }
+
+    /// Fails once the log is poisoned.
+    #[inline]
+    pub(crate) fn check(&self) -> Result<()> {
+        match self.poison.get() {
+            None => Ok(()),
+            Some(cause) => Err(Error::Poisoned { cause: cause.clone() }),
+        }
+    }
+
+    /// Makes `error` final, unless an earlier one is; returns it.
+    pub(crate) fn poison(&self, error: Error) -> Error {
+        self.poison.get_or_init(|| Arc::new(error.clone()));
+        error
+    }
+
+    /// Syncs everything written so far and returns its end.
+    fn sync_all(&self) -> Result<LogEnd> {
+        self.check()?;
+        let mut cursor = self.cursor.lock();
+        let goal = cursor.written;
+        let place = cursor.place();
+        let mut files = std::mem::take(&mut cursor.unsynced);
+        let (file, path) = (cursor.segment.file.clone(), cursor.segment.path.clone());
+        drop(cursor);
+        files.push(UnsyncedFile { file, path });
+        for UnsyncedFile { file, path } in files {
+            file.sync().map_err(|error| Error::io("sync", path, error))?;
+        }
+        self.sync_count.fetch_add(1, Ordering::Relaxed);
+        let mut cursor = self.cursor.lock();
+        cursor.watermark = place;
+        if cursor.place() == place {
+            // Nothing else was written: without this, rot in what was just synced could be taken
+            // for a torn tail. Under the lock: nothing is written behind a failed append.
+            self.check()?;
+            let put = cursor.put_watermark(&self.counters);
+            put.map_err(|error| self.poison(error))?;
+        }
+        Ok(goal)
+    }
+}
+
+/// The shared half of a log: syncing, figures, and letting go of segments.
+#[derive(Debug)]
+pub struct Wal {
+    pub(crate) shared: Arc<Shared>,
+    /// Joins its thread when it is dropped.
+    _ahead: Ahead,
+}
+
+impl Wal {
+    pub(crate) const fn new(shared: Arc<Shared>, ahead: Ahead) -> Self {
+        Self { shared, _ahead: ahead }
+    }
+
+    /// Returns once everything up to `end` is durable. Threads share syncs. An `end` beyond the
+    /// last record means all there is.
+    ///
+    /// The first failure is final: every later call fails with [`Error::Poisoned`], as it does
+    /// after an append has failed. A sync is never tried again.
+    pub fn sync_to(&self, end: LogEnd) -> Result<()> {
+        self.shared.check()?;
+        if self.synced() >= end {
+            return Ok(());
+        }
+        let end = end.min(self.written());
+        let mut group = self.shared.group.lock();
+        loop {
+            if group.synced >= end {
+                return Ok(());
+            }
+            if !group.has_leader {
+                break;
+            }
+            self.shared.finished.wait(&mut group);
+        }
+        group.has_leader = true;
+        drop(group);
+        let synced = self.shared.sync_all().map_err(|error| self.shared.poison(error));
+        let mut group = self.shared.group.lock();
+        group.has_leader = false;
+        if let Ok(synced) = synced {
+            // What was written when this call came is included: `end` is reached.
+            group.synced = synced;
+            self.shared.synced.store(synced.0, Ordering::Release);
+        }
+        drop(group);
+        self.shared.finished.notify_all();
+        synced.map(drop)
+    }
+
+    /// End of the last record appended.
+    pub fn written(&self) -> LogEnd {
+        LogEnd(self.shared.counters.written.load(Ordering::Acquire))
+    }
+
+    /// Everything up to here is durable.
+    pub fn synced(&self) -> LogEnd {
+        LogEnd(self.shared.synced.load(Ordering::Acquire))
+    }
+
+    /// How many times [`sync_to`](Self::sync_to) went to the disk.
+    pub fn sync_count(&self) -> u64 {
+        self.shared.sync_count.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of all records appended, headers and padding included.
+    pub fn appended_bytes(&self) -> u64 {
+        self.written().0
+    }
+
+    /// How records reach the active segment's file: `"mapped"` or `"buffered"`.
+    pub fn mode(&self) -> &'static str {
+        self.shared.cursor.lock().segment.writer.mode()
+    }
+}

@@ -180,6 +180,3 @@ pub fn replay_file(
     }
     Ok(ReplayedFile { valid_len: stop.offset, torn: behind.dropped_bytes > 0, records })
 }
-
-#[cfg(test)]
-mod tests;

@@ -220,6 +220,3 @@ impl Walk<'_> {
         replayed
     }
 }
-
-#[cfg(test)]
-mod tests;

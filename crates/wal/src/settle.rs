@@ -68,6 +68,3 @@ fn finish(fs: &dyn Fs, dir: &Path, last: &SegmentInfo, is_sealed: bool) -> Resul
     file.write_all_at(&mark, last.bytes).map_err(|error| Error::io("write", &path, error))?;
     sync()
 }
-
-#[cfg(test)]
-mod tests;

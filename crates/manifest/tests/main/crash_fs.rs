@@ -25,14 +25,17 @@ pub(crate) enum Fault {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Survives {
     Nothing,
+    /// A name whose folder was not synced may outlive an older one: here that of `CURRENT`.
+    NameOfCurrent,
     Names,
     Content,
     NamesAndHalfTheContent,
     Everything,
 }
 
-pub(crate) const ALL_SURVIVALS: [Survives; 5] = [
+pub(crate) const ALL_SURVIVALS: [Survives; 6] = [
     Survives::Nothing,
+    Survives::NameOfCurrent,
     Survives::Names,
     Survives::Content,
     Survives::NamesAndHalfTheContent,
@@ -93,20 +96,26 @@ impl CrashFs {
     /// What is found after a loss of power in which this much survived.
     pub(crate) fn image(&self, survives: Survives) -> Arc<MemFs> {
         let disk = self.disk();
-        let names = match survives {
-            Survives::Nothing | Survives::Content => &disk.durable,
-            Survives::Names | Survives::NamesAndHalfTheContent | Survives::Everything => &disk.live,
+        let mut names = match survives {
+            Survives::Nothing | Survives::NameOfCurrent | Survives::Content => disk.durable.clone(),
+            Survives::Names | Survives::NamesAndHalfTheContent | Survives::Everything => {
+                disk.live.clone()
+            }
         };
+        if let Survives::NameOfCurrent = survives {
+            let current = disk.live.iter().filter(|(path, _)| path.ends_with("CURRENT"));
+            names.extend(current.map(|(path, id)| (path.clone(), *id)));
+        }
         let found = MemFs::new();
         for (path, id) in names {
-            let Content { live, durable } = &disk.files[*id];
+            let Content { live, durable } = &disk.files[id];
             let half = durable.len() + live.len().saturating_sub(durable.len()) / 2;
             let bytes = match survives {
-                Survives::Nothing | Survives::Names => durable,
+                Survives::Nothing | Survives::NameOfCurrent | Survives::Names => durable,
                 Survives::Content | Survives::Everything => live,
                 Survives::NamesAndHalfTheContent => &live[..half.min(live.len())],
             };
-            found.create(path).unwrap().write_all_at(bytes, 0).unwrap();
+            found.create(&path).unwrap().write_all_at(bytes, 0).unwrap();
         }
         Arc::new(found)
     }

@@ -1,0 +1,111 @@
+//! One workload, measured: threads, clocks, histograms.
+
+use std::sync::Barrier;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use hdrhistogram::Histogram;
+
+use super::operations::Setup;
+use super::workload::Workload;
+use crate::stopwatch::Stopwatch;
+
+/// Digits of a latency that are kept.
+const DIGITS: u8 = 3;
+
+/// What one thread noted.
+#[derive(Debug)]
+pub(super) struct Share {
+    /// Latencies in nanoseconds.
+    latencies: Histogram<u64>,
+    bytes: u64,
+    /// Lookups that found something, or entries that were read.
+    pub(super) found: u64,
+    clock: Stopwatch,
+}
+
+impl Share {
+    fn new() -> Self {
+        let latencies = Histogram::new(DIGITS).expect("three digits are within the limits");
+        Self { latencies, bytes: 0, found: 0, clock: Stopwatch::start() }
+    }
+
+    /// An operation is done: its latency is the time since the one before.
+    pub(super) fn note(&mut self, bytes: usize) {
+        let nanos = self.clock.lap().as_nanos() as u64;
+        self.latencies.saturating_record(nanos);
+        self.bytes += bytes as u64;
+    }
+}
+
+/// A measured workload.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) workload: Workload,
+    /// Operations that were made.
+    pub(super) operations: u64,
+    /// From the first operation to the last acknowledgement.
+    pub(super) elapsed: Duration,
+    /// From there until background work had nothing left to do.
+    pub(super) drain: Duration,
+    /// Keys and values read or written.
+    pub(super) bytes: u64,
+    /// Lookups that found something, or entries that were read.
+    pub(super) found: u64,
+    /// Latencies in nanoseconds.
+    pub(super) latencies: Histogram<u64>,
+}
+
+impl Row {
+    /// Operations a second.
+    pub(super) fn rate(&self) -> f64 {
+        self.operations as f64 / self.elapsed.as_secs_f64().max(1e-9)
+    }
+
+    /// Keys and values, in bytes a second.
+    pub(super) fn byte_rate(&self) -> f64 {
+        self.bytes as f64 / self.elapsed.as_secs_f64().max(1e-9)
+    }
+}
+
+/// Runs `workload` to its end.
+pub(super) fn measure(setup: &Setup, workload: Workload) -> Result<Row> {
+    let operations = workload.operations(setup.keys);
+    let threads = u64::from(setup.threads);
+    let start = Barrier::new(usize::from(setup.threads) + 1);
+    let (shares, elapsed) = std::thread::scope(|scope| {
+        let spawn = |thread: u16| {
+            let start = &start;
+            let at = u64::from(thread);
+            let places = operations * at / threads..operations * (at + 1) / threads;
+            scope.spawn(move || {
+                start.wait();
+                let mut share = Share::new();
+                setup.run(workload, places, thread, &mut share).map(|()| share)
+            })
+        };
+        let running: Vec<_> = (0..setup.threads).map(spawn).collect();
+        start.wait();
+        let clock = Stopwatch::start();
+        let shares: Vec<_> = running.into_iter().map(|thread| thread.join()).collect();
+        (shares, clock.elapsed())
+    });
+    let clock = Stopwatch::start();
+    setup.db.wait_idle()?;
+    let mut whole = Share::new();
+    for share in shares {
+        let share = share.map_err(|_| anyhow::anyhow!("a thread of the benchmark panicked"))??;
+        whole.latencies.add(&share.latencies).context("latencies do not add up")?;
+        whole.bytes += share.bytes;
+        whole.found += share.found;
+    }
+    Ok(Row {
+        workload,
+        operations: whole.latencies.len(),
+        elapsed,
+        drain: clock.elapsed(),
+        bytes: whole.bytes,
+        found: whole.found,
+        latencies: whole.latencies,
+    })
+}

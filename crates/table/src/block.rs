@@ -59,35 +59,36 @@ impl Entry {
     /// Decodes the entry at `at`, without a look at how far its key and value reach.
     #[inline]
     fn decode(bytes: &[u8], at: usize) -> Option<Self> {
-        // A header has at most 1 + 3 + 5 + 8 bytes, so this is the path of all entries but those
-        // few bytes from the end of a block, which the tags, offsets and count mostly prevent.
-        let Some(header) = bytes.get(at..)?.first_chunk::<13>() else {
+        // Enough for a kind, a length of one byte, one of two and a sequence. The offsets, tags and
+        // count behind the entries keep all but the last from coming too close to the end.
+        let Some(header) = bytes.get(at..).and_then(|rest| rest.first_chunk::<12>()) else {
             return Self::decode_any(bytes, at);
         };
-        let (key_len, value_len) = (header[1], header[2]);
-        if key_len >= 0x80 {
-            return Self::decode_any(bytes, at);
-        }
-        let (value_len, at_seq) = if value_len < 0x80 {
-            (u32::from(value_len), 3)
-        } else if header[3] < 0x80 {
-            (u32::from(value_len & 0x7f) | u32::from(header[3]) << 7, 4)
-        } else {
-            return Self::decode_any(bytes, at);
-        };
-        let word = if at_seq == 3 { header[3..11].try_into() } else { header[4..12].try_into() };
-        let Some((seq, seq_len)) = short_varint(u64::from_le_bytes(word.ok()?)) else {
+        let [kind, key_len, value_len, more, ..] = *header;
+        let [_, _, _, short_seq @ .., _] = header;
+        let [_, _, _, _, long_seq @ ..] = header;
+        let (value_len, fixed_bytes, seq_word) =
+            match (key_len & 0x80, value_len & 0x80, more & 0x80) {
+                (0, 0, _) => (u32::from(value_len), 3, short_seq),
+                (0, _, 0) => (u32::from(value_len & 0x7f) | u32::from(more) << 7, 4, long_seq),
+                _ => return Self::decode_any(bytes, at),
+            };
+        let Some((seq, seq_bytes)) = short_varint(u64::from_le_bytes(*seq_word)) else {
             return Self::decode_any(bytes, at);
         };
-        let key_start = at as u32 + at_seq + seq_len;
+        let key_start = at as u32 + fixed_bytes + seq_bytes;
         let value_start = key_start + u32::from(key_len);
-        let kind = Kind::decode(header[0])?;
-        let seq = Seq::decode(seq)?;
-        Some(Self { seq, kind, key_start, value_start, end: value_start.checked_add(value_len)? })
+        Some(Self {
+            seq: Seq::decode(seq)?,
+            kind: Kind::decode(kind)?,
+            key_start,
+            value_start,
+            end: value_start + value_len,
+        })
     }
 
     /// The same for any lengths, one byte after the other.
-    #[cold]
+    #[inline(never)]
     fn decode_any(bytes: &[u8], at: usize) -> Option<Self> {
         let mut decoder = Decoder::new(bytes.get(at..)?);
         let kind = Kind::decode(decoder.u8()?)?;
@@ -189,14 +190,13 @@ impl Block {
 
     #[inline]
     fn offset(&self, index: u32) -> usize {
-        let (offsets, index) = (&self.bytes[self.entries_end as usize..], index as usize);
+        const INSIDE: &str = "the offsets lie inside the block";
         if self.bytes.len() <= MAX_NARROW_BYTES {
-            let at = index * size_of::<u16>();
-            u16::from_le_bytes([offsets[at], offsets[at + 1]]).into()
+            let at = self.entries_end as usize + index as usize * size_of::<u16>();
+            u16::from_le_bytes(*self.bytes[at..].first_chunk().expect(INSIDE)).into()
         } else {
-            let at = index * size_of::<u32>();
-            let bytes: [u8; 4] = offsets[at..at + 4].try_into().expect("four bytes are four bytes");
-            u32::from_le_bytes(bytes) as usize
+            let at = self.entries_end as usize + index as usize * size_of::<u32>();
+            u32::from_le_bytes(*self.bytes[at..].first_chunk().expect(INSIDE)) as usize
         }
     }
 
@@ -209,12 +209,6 @@ impl Block {
     #[inline]
     pub(crate) fn entry(&self, index: u32) -> Entry {
         self.decode(self.offset(index))
-    }
-
-    /// The entry that follows `entry`, if any.
-    #[inline]
-    pub(crate) fn following(&self, entry: &Entry) -> Option<Entry> {
-        (entry.end < self.entries_end).then(|| self.decode(entry.end as usize))
     }
 
     #[inline]

@@ -269,3 +269,6 @@ impl Parts {
         Block::parse(bytes).map_err(|what| self.file.corrupt(handle.offset, what))
     }
 }
+
+#[cfg(test)]
+mod tests;

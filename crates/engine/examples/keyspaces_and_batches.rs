@@ -1,6 +1,7 @@
 //! An index that can never disagree with its data: both change in one batch.
 //!
 //! `cargo run -p alluvium --example keyspaces_and_batches -- /tmp/people`
+#![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
 use alluvium::{Db, KeyspaceOptions, Persist, Read, Result};
 

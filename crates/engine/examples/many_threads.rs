@@ -1,6 +1,7 @@
 //! Many threads write with durability; the log syncs once for all that wait.
 //!
 //! `cargo run --release -p alluvium --example many_threads -- /tmp/events`
+#![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
 use alluvium::{Db, Persist, Read, Result};
 

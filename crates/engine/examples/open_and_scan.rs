@@ -1,6 +1,7 @@
 //! Open a database, write a little, scan it both ways.
 //!
 //! `cargo run -p alluvium --example open_and_scan -- /tmp/rivers`
+#![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
 use alluvium::{Db, Read, Result};
 

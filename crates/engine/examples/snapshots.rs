@@ -1,6 +1,7 @@
 //! A snapshot is a consistent past: a report that ignores what is written while it runs.
 //!
 //! `cargo run -p alluvium --example snapshots`
+#![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
 use alluvium::{Db, Read, Result};
 

@@ -1,6 +1,7 @@
 //! A cache whose entries expire by themselves, and a lock that nobody holds for ever.
 //!
 //! `cargo run -p alluvium --example ttl_cache`
+#![allow(clippy::print_stdout, reason = "an example shows what it does")]
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ fn main() -> Result<()> {
     let db = Db::in_memory()?;
     let cache = db.default_keyspace();
 
-    let brief = Put { ttl: Some(Duration::from_secs(60)), ..Put::default() };
+    let brief = Put { ttl: Some(Duration::from_mins(1)), ..Put::default() };
     cache.put("page:/", "<html>…</html>", brief)?;
     println!("expires at {:?} ms since 1970", cache.expires_at("page:/")?);
 

@@ -5,6 +5,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use alluvium_base::KeyspaceId;
+use alluvium_compaction::next_due_ms;
 
 use crate::compact::Compaction;
 use crate::core::Core;
@@ -13,7 +14,7 @@ use crate::schedule::Schedule;
 use crate::{Error, Result};
 
 /// Longest nap of a compaction worker that waits for values to expire: the clock may be set.
-const LONGEST_NAP: Duration = Duration::from_secs(60);
+const LONGEST_NAP: Duration = Duration::from_mins(1);
 
 /// Starts the threads that the options ask for.
 pub(crate) fn spawn(core: &Arc<Core>) -> Result<Vec<JoinHandle<()>>> {
@@ -129,20 +130,13 @@ impl Core {
         }
     }
 
-    /// How long until some table's values have all expired: then its space can be taken back
-    /// without anyone reading it.
+    /// How long until time alone makes some table worth compacting: its values will have expired,
+    /// and its space can be taken back without anyone reading it.
     fn until_next_expiry(&self) -> Option<Duration> {
         let now_ms = self.clock.now_ms();
         let view = self.view.load();
-        let expiries = view.trees().flat_map(|tree| {
-            let tables = tree.version.tables().map(|(_, meta)| meta);
-            tables
-                .flat_map(|meta| [meta.earliest_expiry_ms, meta.latest_expiry_ms])
-                .flatten()
-                .filter(|&expiry_ms| expiry_ms > now_ms)
-                .collect::<Vec<_>>()
-        });
-        let next = expiries.min()?;
+        let due = view.trees().filter_map(|tree| next_due_ms(&tree.version, now_ms));
+        let next = due.min()?;
         Some(Duration::from_millis(next - now_ms + 1).min(LONGEST_NAP))
     }
 }

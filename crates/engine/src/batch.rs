@@ -115,7 +115,7 @@ impl Batch {
     ) -> Result<()> {
         let handle = Arc::clone(&self.handle);
         let log_end = match self.prepare()? {
-            Some(batch) => handle.core.write(&batch, Persist::Buffer)?.log_end,
+            Some(batch) => handle.core.write(&batch, Persist::Buffer)?,
             None => handle.core.wal.written(),
         };
         handle.core.when_durable(persist, log_end, Box::new(then));

@@ -48,12 +48,12 @@ pub struct CheckReport {
 /// [`Locked`](crate::ErrorKind::Locked) when it is open;
 /// [`Invalid`](crate::ErrorKind::Invalid) when there is none; [`Io`](crate::ErrorKind::Io) when
 /// the folder cannot be read. Damage is no error of the call: it is in the report.
+#[expect(clippy::needless_pass_by_value, reason = "callers have no other use for the disk")]
 pub fn check(fs: Arc<dyn Fs>, dir: impl AsRef<Path>, depth: Depth) -> Result<CheckReport> {
     let dir = dir.as_ref();
     let names = list_files(&*fs, dir)?;
-    let is_ours = |name: &FileName| {
-        matches!(name, FileName::Current | FileName::Table(_) | FileName::Wal(_))
-    };
+    let is_ours =
+        |name: &FileName| matches!(name, FileName::Current | FileName::Table(_) | FileName::Wal(_));
     if !names.iter().any(is_ours) {
         return Err(Error::invalid(format!("there is no database in {}", dir.display())));
     }

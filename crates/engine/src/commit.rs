@@ -65,13 +65,6 @@ impl PreparedBatch {
     }
 }
 
-/// A written batch: where it stands in the order and in the log.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Committed {
-    pub(crate) last: Seq,
-    pub(crate) log_end: LogEnd,
-}
-
 /// Why the commit lock had to be given back.
 enum Room {
     Made,
@@ -79,13 +72,14 @@ enum Room {
 }
 
 impl Core {
-    /// Writes a batch: visible when this returns, and as durable as `persist` says.
-    pub(crate) fn write(&self, batch: &PreparedBatch, persist: Persist) -> Result<Committed> {
-        let committed = self.write_if(batch, |_, _| Ok(true))?.expect("no condition was set");
+    /// Writes a batch: visible when this returns, and as durable as `persist` says. Answers where
+    /// its record ends in the log.
+    pub(crate) fn write(&self, batch: &PreparedBatch, persist: Persist) -> Result<LogEnd> {
+        let log_end = self.write_if(batch, |_, _| Ok(true))?.expect("no condition was set");
         if persist == Persist::Sync {
-            self.sync_to(committed.log_end)?;
+            self.sync_to(log_end)?;
         }
-        Ok(committed)
+        Ok(log_end)
     }
 
     /// Writes a batch if `condition` holds at its place in the order, or answers `None`. The
@@ -95,7 +89,7 @@ impl Core {
         &self,
         batch: &PreparedBatch,
         condition: impl Fn(&ReadView, Seq) -> Result<bool>,
-    ) -> Result<Option<Committed>> {
+    ) -> Result<Option<LogEnd>> {
         loop {
             self.check_writable()?;
             self.stalls.admit(self, batch.payload.len() as u64)?;
@@ -128,7 +122,7 @@ impl Core {
             insert(&view, &batch.payload, first);
             self.publisher.publish(first, last);
             self.counters.wrote(batch.entry_count, batch.payload.len());
-            return Ok(Some(Committed { last, log_end }));
+            return Ok(Some(log_end));
         }
     }
 

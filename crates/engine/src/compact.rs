@@ -76,7 +76,7 @@ impl Core {
         let Compaction { tree, pick } = compaction;
         // The view that was decided on holds all inputs open.
         let gc = self.gc_context();
-        let below = Below::of(&tree.version, pick.to, pick);
+        let below = Below::of(&tree.version, pick.to, &pick.inputs);
         let mut input = MergingIterator::new(self.inputs(tree, pick)?);
         let count = |bytes| self.counters.compacted(bytes);
         let target = tree.options.target_file_size;

@@ -76,11 +76,8 @@ impl Handle {
                 tracing::error!("a background thread panicked");
             }
         }
-        let synced = if core.poison.get().is_some() {
-            Ok(())
-        } else {
-            core.sync_to(core.wal.written())
-        };
+        let synced =
+            if core.poison.get().is_some() { Ok(()) } else { core.sync_to(core.wal.written()) };
         core.lock.lock().take();
         synced
     }
@@ -153,9 +150,8 @@ impl Db {
         self.core().check_open()?;
         let view = self.core().view.load();
         let found = view.trees().find(|tree| &*tree.name == name);
-        Ok(found.map(|tree| {
-            Keyspace::new(Arc::clone(&self.handle), tree.id, Arc::clone(&tree.name))
-        }))
+        Ok(found
+            .map(|tree| Keyspace::new(Arc::clone(&self.handle), tree.id, Arc::clone(&tree.name))))
     }
 
     /// Drops the keyspace `name` with everything in it, in one durable step. Handles to it answer

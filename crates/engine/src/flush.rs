@@ -11,10 +11,10 @@ use alluvium_compaction::{Below, write_tables};
 use alluvium_manifest::{Cause, KeyspaceChange, Level, Manifest, TableMeta, VersionEdit};
 use alluvium_memtable::Memtable;
 
+use crate::Result;
 use crate::core::Core;
 use crate::options::Background;
 use crate::view::{ImmutableMemtable, ReadView, TreeView};
-use crate::Result;
 
 impl Core {
     /// Flushes the oldest immutable memtable of `id`, if there is one.
@@ -122,7 +122,8 @@ impl Core {
             }
             return Ok(());
         }
-        self.schedule.wait_for_progress(1, || is_flushed(self) || self.check_writable().is_err())?;
+        self.schedule
+            .wait_for_progress(1, || is_flushed(self) || self.check_writable().is_err())?;
         self.check_writable()
     }
 }

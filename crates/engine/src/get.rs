@@ -3,9 +3,10 @@
 use alluvium_base::{Bytes, Kind, Seq};
 use alluvium_table::hash_key;
 
+use crate::Result;
+use crate::read::Expiry;
 use crate::resolve::{Meaning, ReadTime, resolve, resolve_value};
 use crate::view::TreeView;
-use crate::Result;
 
 /// The newest entry of a key at a sequence.
 #[derive(Debug)]
@@ -42,28 +43,23 @@ impl TreeView {
     }
 
     /// The value of `user_key` for a reader at `at` and `now`.
-    pub(crate) fn get(
-        &self,
-        user_key: &[u8],
-        at: Seq,
-        now: ReadTime<'_>,
-    ) -> Result<Option<Bytes>> {
+    pub(crate) fn get(&self, user_key: &[u8], at: Seq, now: ReadTime<'_>) -> Result<Option<Bytes>> {
         match self.find(user_key, at)? {
             Some(found) => resolve_value(found.kind, &found.stored, now),
             None => Ok(None),
         }
     }
 
-    /// When the value of `user_key` expires: `None` for no value, `Some(None)` for never.
+    /// When the value of `user_key` expires, if it has one.
     pub(crate) fn expires_at(
         &self,
         user_key: &[u8],
         at: Seq,
         now: ReadTime<'_>,
-    ) -> Result<Option<Option<u64>>> {
+    ) -> Result<Option<Expiry>> {
         let Some(found) = self.find(user_key, at)? else { return Ok(None) };
         Ok(match resolve(found.kind, &found.stored, now)? {
-            Meaning::Value { expiry_ms, .. } => Some(expiry_ms),
+            Meaning::Value { expiry_ms, .. } => Some(expiry_ms.map_or(Expiry::Never, Expiry::AtMs)),
             Meaning::Absent => None,
         })
     }

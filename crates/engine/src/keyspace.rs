@@ -42,7 +42,7 @@ pub enum Condition {
 /// use std::time::Duration;
 /// use alluvium::{Condition, Db, ErrorKind, Put};
 /// let db = Db::in_memory()?;
-/// let once = Put { only_if: Condition::Absent, ttl: Some(Duration::from_secs(60)) };
+/// let once = Put { only_if: Condition::Absent, ttl: Some(Duration::from_mins(1)) };
 /// db.default_keyspace().put("lease", "me", once.clone())?;
 /// let refused = db.default_keyspace().put("lease", "you", once).unwrap_err();
 /// assert_eq!(refused.kind(), ErrorKind::Conflict);
@@ -104,6 +104,7 @@ impl Keyspace {
     /// # Errors
     /// [`Conflict`](crate::ErrorKind::Conflict) when the condition does not hold, and nothing was
     /// written; otherwise as for [`insert`](Self::insert).
+    #[expect(clippy::needless_pass_by_value, reason = "options read best where they are used")]
     pub fn put(&self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>, put: Put) -> Result<()> {
         let (key, value) = (key.as_ref(), value.as_ref());
         let core = &self.handle.core;
@@ -138,9 +139,9 @@ impl Keyspace {
                 core.publisher.wait_for(last_assigned);
                 Ok(is_unchanged(current, tree, key, seq))
             })?;
-            if let Some(committed) = committed {
+            if let Some(log_end) = committed {
                 if core.default_persist == crate::Persist::Sync {
-                    core.sync_to(committed.log_end)?;
+                    core.sync_to(log_end)?;
                 }
                 return Ok(());
             }

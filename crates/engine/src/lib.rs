@@ -76,17 +76,13 @@ pub use batch::Batch;
 pub use check::{CheckReport, Depth, check};
 pub use db::{DEFAULT_KEYSPACE, Db};
 pub use keyspace::{Condition, Keyspace, Put};
-pub use options::{
-    Background, Builder, Compression, Filter, KeyspaceOptions, LogMode, Persist,
-};
+pub use options::{Background, Builder, Compression, Filter, KeyspaceOptions, LogMode, Persist};
 pub use range::KeyRange;
-pub use read::{Read, ReadSource};
+pub use read::{Expiry, Read, ReadSource};
 pub use scan::{KeyValue, Scan};
 pub use snapshot::{Snapshot, SnapshotView};
 pub use stall::{StallCause, StallStats};
-pub use stats::{
-    CacheStats, KeyspaceStats, LevelStats, LogStats, Stats, TableStats, WriteStats,
-};
+pub use stats::{CacheStats, KeyspaceStats, LevelStats, LogStats, Stats, TableStats, WriteStats};
 
 /// The disks a database can live on: the operating system's, one in memory, or your own.
 pub mod fs {

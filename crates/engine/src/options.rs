@@ -318,6 +318,7 @@ impl Builder {
     pub(crate) fn wal(&self) -> WalOptions {
         WalOptions {
             segment_size: self.log_segment_size,
+            create_ahead: self.background != Background::Manual,
             mode: match self.log_mode {
                 LogMode::Auto => WalMode::Auto,
                 LogMode::Mapped => WalMode::Mapped,

@@ -35,8 +35,7 @@ pub(crate) fn write(builder: &Builder) -> Result<()> {
     });
     let line = format!("{options}\n");
     let text = format!("{line}crc32 {:08x}\n", crc32(line.as_bytes()));
-    let (name, temporary) =
-        (FileName::Options.to_string(), FileName::OptionsTemporary.to_string());
+    let (name, temporary) = (FileName::Options.to_string(), FileName::OptionsTemporary.to_string());
     replace_file(&*builder.fs, &builder.dir, &name, &temporary, text.as_bytes())
         .map_err(|error| Error::io("write", FileName::Options.in_dir(&builder.dir), error))
 }

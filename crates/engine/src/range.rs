@@ -1,8 +1,6 @@
 //! Ranges of keys, as `BTreeMap` users write them.
 
-use std::ops::{
-    Bound, Range, RangeFrom, RangeFull, RangeInclusive, RangeTo, RangeToInclusive,
-};
+use std::ops::{Bound, Range, RangeFrom, RangeFull, RangeInclusive, RangeTo, RangeToInclusive};
 
 use alluvium_base::key::prefix_successor;
 
@@ -110,10 +108,7 @@ mod tests {
         assert_eq!(Span::of(&..), span(b"", None));
         assert_eq!(Span::of(&("a".."c")), span(b"a", Some(b"c")));
         assert_eq!(Span::of(&(b"a"..=b"c")), span(b"a", Some(b"c\0")));
-        assert_eq!(
-            Span::of(&(Bound::Excluded("a"), Bound::Unbounded::<&str>)),
-            span(b"a\0", None)
-        );
+        assert_eq!(Span::of(&(Bound::Excluded("a"), Bound::Unbounded::<&str>)), span(b"a\0", None));
         assert_eq!(Span::of_prefix(b"a\xff"), span(b"a\xff", Some(b"b")));
         assert_eq!(Span::of_prefix(b"\xff"), span(b"\xff", None));
         assert!(Span::of(&("c".."a")).is_empty() && !Span::of(&..).is_empty());

@@ -26,12 +26,7 @@ impl<'a> ReadSource<'a> {
         Self { handle, keyspace, at: None }
     }
 
-    pub(crate) fn at(
-        handle: &'a Arc<Handle>,
-        keyspace: KeyspaceId,
-        seq: Seq,
-        at_ms: u64,
-    ) -> Self {
+    pub(crate) fn at(handle: &'a Arc<Handle>, keyspace: KeyspaceId, seq: Seq, at_ms: u64) -> Self {
         Self { handle, keyspace, at: Some((seq, at_ms)) }
     }
 
@@ -62,6 +57,15 @@ impl<'a> ReadSource<'a> {
         let seq = self.at.map_or(visible, |(seq, _)| seq);
         Scan::new(core, tree, seq, self.at.map(|(_, at_ms)| at_ms), span)
     }
+}
+
+/// When a value expires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Expiry {
+    /// It stays until it is replaced or removed.
+    Never,
+    /// From this moment on it is gone: milliseconds since the Unix epoch.
+    AtMs(u64),
 }
 
 /// Reading, with the verbs of `BTreeMap`.
@@ -99,9 +103,8 @@ pub trait Read {
         Ok(self.get(key)?.is_some())
     }
 
-    /// When the value of `key` expires, in milliseconds since the Unix epoch: `None` when the key
-    /// has no value, `Some(None)` when its value stays.
-    fn expires_at(&self, key: impl AsRef<[u8]>) -> Result<Option<Option<u64>>> {
+    /// When the value of `key` expires, or `None` when it has no value.
+    fn expires_at(&self, key: impl AsRef<[u8]>) -> Result<Option<Expiry>> {
         self.source().with(|tree, seq, now| tree.expires_at(key.as_ref(), seq, now))
     }
 

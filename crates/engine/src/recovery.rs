@@ -28,10 +28,15 @@ use parking_lot::Mutex;
 
 use crate::core::{CommitState, Core};
 use crate::db::DEFAULT_KEYSPACE;
+use crate::durable::DurabilityQueue;
 use crate::options::{Builder, KeyspaceOptions};
 use crate::publish::Publisher;
 use crate::replay::LogReplay;
-use crate::view::{ActiveMemtable, OpenTables, ReadView, TreeView};
+use crate::schedule::Scheduler;
+use crate::snapshot::SnapshotRegistry;
+use crate::stall::Stalls;
+use crate::stats::Counters;
+use crate::view::{ActiveMemtable, ReadView, TreeView};
 use crate::{Error, Result};
 
 /// Opens or creates the database that `builder` describes.
@@ -55,7 +60,7 @@ pub(crate) fn recover(builder: Builder) -> Result<Core> {
             "dropped the torn end of the log: none of it was acknowledged as durable");
     }
     settle(&*fs, &dir, &replayed)?;
-    let (last_seq, memtables) = replaying.finish()?;
+    let (last_seq, memtables) = replaying.finish();
 
     let (log, wal) = start(WalConfig {
         fs: Arc::clone(&fs),
@@ -82,11 +87,11 @@ pub(crate) fn recover(builder: Builder) -> Result<Core> {
         view: ArcSwap::default(),
         publisher: Publisher::new(last_seq),
         tables: Mutex::default(),
-        snapshots: Default::default(),
-        schedule: Default::default(),
-        stalls: Default::default(),
-        durable: Default::default(),
-        counters: Default::default(),
+        snapshots: SnapshotRegistry::default(),
+        schedule: Scheduler::default(),
+        stalls: Stalls::default(),
+        durable: DurabilityQueue::default(),
+        counters: Counters::default(),
         poison: OnceLock::new(),
         closed: AtomicBool::new(false),
         cancel: AtomicBool::new(false),
@@ -159,10 +164,7 @@ pub(crate) fn list_files(fs: &dyn Fs, dir: &Path) -> Result<Vec<FileName>> {
     Ok(names.iter().filter_map(|name| FileName::parse(name)).collect())
 }
 
-fn open_manifest(
-    builder: &Builder,
-    names: &[FileName],
-) -> Result<(Manifest, Arc<FileNumbers>)> {
+fn open_manifest(builder: &Builder, names: &[FileName]) -> Result<(Manifest, Arc<FileNumbers>)> {
     let (fs, dir) = (&builder.fs, &builder.dir);
     let now_ms = builder.clock.now_ms();
     let highest = names.iter().filter_map(|name| name.number()).max().unwrap_or_default();
@@ -217,9 +219,8 @@ pub(crate) fn encode_options(options: &KeyspaceOptions) -> alluvium_base::Bytes 
 
 /// Reads the options of a keyspace as `manifest`, the file that holds them, has them.
 pub(crate) fn parse_stored_options(manifest: &Path, stored: &[u8]) -> Result<KeyspaceOptions> {
-    let damage = |what: String| {
-        Error::corrupt(manifest, 0, format!("the options of a keyspace: {what}"))
-    };
+    let damage =
+        |what: String| Error::corrupt(manifest, 0, format!("the options of a keyspace: {what}"));
     let options: KeyspaceOptions =
         serde_json::from_slice(stored).map_err(|error| damage(error.to_string()))?;
     options.check().map_err(|error| damage(error.to_string()))?;
@@ -266,8 +267,6 @@ fn remove_obsolete(
 }
 
 /// The sequences at or below which each keyspace has everything in tables.
-pub(crate) fn flushed_seqs(
-    manifest: &Manifest,
-) -> std::collections::BTreeMap<KeyspaceId, Seq> {
+pub(crate) fn flushed_seqs(manifest: &Manifest) -> std::collections::BTreeMap<KeyspaceId, Seq> {
     manifest.state().keyspaces.iter().map(|(id, keyspace)| (*id, keyspace.flushed)).collect()
 }

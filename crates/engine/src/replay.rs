@@ -63,9 +63,8 @@ impl<'a> LogReplay<'a> {
         segment: FileNumber,
         offset: u64,
     ) -> Result<()> {
-        let damage = |what: String| {
-            Error::corrupt(FileName::Wal(segment).in_dir(&self.dir), offset, what)
-        };
+        let damage =
+            |what: String| Error::corrupt(FileName::Wal(segment).in_dir(&self.dir), offset, what);
         let needed = match self.last {
             Some(last) => last.next(),
             None => self.flushed.values().min().map_or(Seq::ZERO, |flushed| flushed.next()),
@@ -77,8 +76,7 @@ impl<'a> LogReplay<'a> {
                  a log segment was lost or removed"
             )));
         }
-        let entries: Result<Vec<_>> =
-            BatchReader::new(payload).and_then(Iterator::collect);
+        let entries: Result<Vec<_>> = BatchReader::new(payload).and_then(Iterator::collect);
         let entries = entries.map_err(|error| damage(error.to_string()))?;
         if let Some(stranger) =
             entries.iter().find(|entry| entry.keyspace >= self.manifest.state().next_keyspace)
@@ -163,8 +161,8 @@ impl<'a> LogReplay<'a> {
     }
 
     /// The last sequence ever given, and the memtables that are left.
-    pub(crate) fn finish(self) -> Result<(Seq, BTreeMap<KeyspaceId, ActiveMemtable>)> {
+    pub(crate) fn finish(self) -> (Seq, BTreeMap<KeyspaceId, ActiveMemtable>) {
         let known = self.manifest.state().last_seq;
-        Ok((self.last.map_or(known, |last| last.max(known)), self.memtables))
+        (self.last.map_or(known, |last| last.max(known)), self.memtables)
     }
 }

@@ -208,9 +208,7 @@ impl OpenScan {
         let met = front.as_ref().filter(|front| front.has_decided).map(|front| &*front.key);
         while back.cursor.is_valid() {
             let entry = back.cursor.key();
-            if *entry.user_key < *place.span.start
-                || met.is_some_and(|met| entry.user_key <= met)
-            {
+            if *entry.user_key < *place.span.start || met.is_some_and(|met| entry.user_key <= met) {
                 return Ok(None);
             }
             back.key.clear();

@@ -15,7 +15,7 @@ use crate::{Error, Result};
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A damaged table stays damaged: reading it again and again helps nobody.
-const PAUSE_AT_DAMAGE: Duration = Duration::from_secs(60);
+const PAUSE_AT_DAMAGE: Duration = Duration::from_mins(1);
 
 /// See the module's documentation.
 #[derive(Debug, Default)]

@@ -90,8 +90,7 @@ impl Drop for Registered {
 impl Snapshot {
     pub(crate) fn new(handle: &Arc<Handle>) -> Self {
         let core = &handle.core;
-        let (id, seq, at_ms) =
-            core.snapshots.register(|| (core.pin().1, core.clock.now_ms()));
+        let (id, seq, at_ms) = core.snapshots.register(|| (core.pin().1, core.clock.now_ms()));
         let registered = Registered { handle: Arc::clone(handle), id, seq, at_ms };
         Self { registered: Arc::new(registered) }
     }

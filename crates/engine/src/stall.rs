@@ -153,9 +153,7 @@ impl Stalls {
     pub(crate) fn wait_for_progress(&self, core: &Core, cause: StallCause) -> Result<()> {
         let start = core.clock.monotonic();
         let waited = if core.background == Background::Manual {
-            core.step().and_then(|worked| {
-                if worked { Ok(()) } else { Err(stuck(core)) }
-            })
+            core.step().and_then(|worked| if worked { Ok(()) } else { Err(stuck(core)) })
         } else {
             core.schedule.wait_for_progress(PATIENCE, || {
                 core.check_writable().is_err() || !must_wait(&core.view.load(), cause)

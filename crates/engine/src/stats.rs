@@ -1,7 +1,7 @@
 //! What a database holds and what it has done, for people and for monitoring.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use alluvium_base::Bytes;
 use alluvium_manifest::{LEVEL_COUNT, Level, TableMeta};
@@ -191,8 +191,8 @@ impl Core {
             cache: CacheStats {
                 hits: cache.hits,
                 misses: cache.misses,
-                used_bytes: cache.used_bytes,
-                budget_bytes: cache.budget_bytes,
+                used_bytes: cache.used_bytes as u64,
+                budget_bytes: cache.budget_bytes as u64,
             },
             stalls: self.stalls.stats(),
             snapshots: self.snapshots.count(),
@@ -206,7 +206,8 @@ impl Counters {
     fn stats(&self) -> WriteStats {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let user_bytes = get(&self.user_bytes);
-        let (flushed_bytes, compacted_bytes) = (get(&self.flushed_bytes), get(&self.compacted_bytes));
+        let (flushed_bytes, compacted_bytes) =
+            (get(&self.flushed_bytes), get(&self.compacted_bytes));
         WriteStats {
             entries: get(&self.entries),
             batches: get(&self.batches),

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use alluvium_base::key::key_prefix;
 use alluvium_base::{KeyspaceId, Seq};
 use alluvium_manifest::Version;
-use alluvium_memtable::{Memtable, SkiplistMemtable};
+use alluvium_memtable::{Memtable, PackedMemtable};
 use alluvium_table::Table;
 use alluvium_wal::LogEnd;
 
@@ -80,7 +80,7 @@ pub(crate) struct ActiveMemtable {
 
 impl ActiveMemtable {
     pub(crate) fn new(start: Seq) -> Self {
-        Self { memtable: Arc::new(SkiplistMemtable::new()), start }
+        Self { memtable: Arc::new(PackedMemtable::new()), start }
     }
 }
 

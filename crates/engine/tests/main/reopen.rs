@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use alluvium::{Background, Db, Depth, ErrorKind, KeyspaceOptions, Read, check};
 use alluvium::fs::StdFs;
+use alluvium::{Background, Db, Depth, ErrorKind, KeyspaceOptions, Read, check};
 use alluvium_testkit::SimFs;
 
 use crate::support::{manual_in, pairs, tiny, tiny_builder};
@@ -94,7 +94,10 @@ fn a_folder_without_a_database_is_only_made_one_when_allowed() {
     let dir = tempfile::tempdir().unwrap();
     let error = Db::builder(dir.path()).create_if_missing(false).open().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
-    assert_eq!(check(Arc::new(StdFs), dir.path(), Depth::Quick).unwrap_err().kind(), ErrorKind::Invalid);
+    assert_eq!(
+        check(Arc::new(StdFs), dir.path(), Depth::Quick).unwrap_err().kind(),
+        ErrorKind::Invalid
+    );
     std::fs::write(dir.path().join("000007.table"), "somebody's data").unwrap();
     let error = Db::open(dir.path()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Corrupt);

@@ -1,0 +1,12 @@
+//! The engine through its public API.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "tests explain themselves by their names, and damage files by hand"
+)]
+
+mod basics;
+mod keyspaces;
+mod reopen;
+mod support;

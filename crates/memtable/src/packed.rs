@@ -91,7 +91,7 @@ impl PackedMemtable {
             if !leaf.covers(entry.place()) {
                 continue;
             }
-            let rank = leaf.rank(entry.place());
+            let rank = leaf.rank_of_new(entry.place());
             assert!(
                 leaf.entry(rank).is_none_or(|found| *found != entry),
                 "two entries share {:?}",

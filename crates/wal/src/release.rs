@@ -26,9 +26,12 @@ impl Wal {
     }
 
     /// Removes every segment but the active one whose records are all at or below `flushed`: nobody
-    /// needs them. Returns which. After an error the rest is left for the next call.
+    /// needs them. Returns which. When a file cannot be removed, it and those behind it are left for
+    /// the next call. When the folder cannot be synced, that is final, as for every sync of the log:
+    /// a released segment might come back after its successor is gone.
     pub fn release(&self, flushed: Seq) -> Result<Vec<FileNumber>> {
         let _releasing = self.shared.releasing.lock();
+        self.shared.check()?;
         let mut released = Vec::new();
         while let Some(number) = self.oldest_below(flushed) {
             let path = FileName::Wal(number).in_dir(&self.shared.dir);
@@ -38,7 +41,8 @@ impl Wal {
                 Err(error) => return Err(Error::io("remove", path, error)),
             }
             let synced = self.shared.fs.sync_dir(&self.shared.dir);
-            synced.map_err(|error| Error::io("sync", &self.shared.dir, error))?;
+            synced
+                .map_err(|error| self.shared.poison(Error::io("sync", &self.shared.dir, error)))?;
             let mut cursor = self.shared.cursor.lock();
             cursor.older.remove(0);
             let live_bytes = cursor.live_bytes();

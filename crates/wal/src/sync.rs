@@ -12,6 +12,8 @@
 //! Invariants:
 //! - Older segments are synced before the active one, and nothing is durable before all of them.
 //! - No sync happens under the cursor's lock: appending goes on meanwhile.
+//! - When the last sync of a burst returns, a watermark says so, be it unsynced: until then the next
+//!   sync is waited for already.
 //! - A sync that failed is never repeated: the kernel may have dropped the pages and would answer
 //!   with success.
 
@@ -38,11 +40,12 @@ pub(crate) struct Shared {
     pub(crate) fs: Arc<dyn Fs>,
     pub(crate) dir: PathBuf,
     /// Where the next record goes. Held for a copy, never for a sync or the creation of a file.
-    /// Lock order: `releasing`, then `cursor`. `group` is never taken together with another.
+    /// Lock order: `releasing`, then `cursor`.
     pub(crate) cursor: Mutex<Cursor>,
     pub(crate) counters: Counters,
     /// One thread at a time removes segments.
     pub(crate) releasing: Mutex<()>,
+    /// Who syncs, and for whom. Never taken together with another lock.
     group: Mutex<Group>,
     finished: Condvar,
     /// As `Group::synced`, to be read without the lock.
@@ -52,9 +55,11 @@ pub(crate) struct Shared {
     poison: OnceLock<Arc<Error>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Group {
     has_leader: bool,
+    /// The furthest end that any thread has waited for.
+    wanted: LogEnd,
     synced: LogEnd,
 }
 
@@ -68,7 +73,7 @@ impl Shared {
             cursor: Mutex::new(cursor),
             counters,
             releasing: Mutex::new(()),
-            group: Mutex::new(Group { has_leader: false, synced: LogEnd::default() }),
+            group: Mutex::default(),
             finished: Condvar::new(),
             synced: AtomicU64::new(0),
             sync_count: AtomicU64::new(0),
@@ -105,11 +110,13 @@ impl Shared {
             file.sync().map_err(|error| Error::io("sync", path, error))?;
         }
         self.sync_count.fetch_add(1, Ordering::Relaxed);
+        let is_next_wanted = self.group.lock().wanted > goal;
         let mut cursor = self.cursor.lock();
         cursor.watermark = place;
-        if cursor.place() == place {
-            // Nothing else was written: without this, rot in what was just synced could be taken
-            // for a torn tail. Under the lock: nothing is written behind a failed append.
+        if !is_next_wanted {
+            // Records appended meanwhile carry an older watermark, and there may be none to come:
+            // without this one, rot in what was just synced could be taken for a torn tail. Under
+            // the lock: nothing is written behind a failed append.
             self.check()?;
             let put = cursor.put_watermark(&self.counters);
             put.map_err(|error| self.poison(error))?;
@@ -143,6 +150,7 @@ impl Wal {
         }
         let end = end.min(self.written());
         let mut group = self.shared.group.lock();
+        group.wanted = group.wanted.max(end);
         loop {
             if group.synced >= end {
                 return Ok(());

@@ -3,7 +3,8 @@
 //! Invariants:
 //! - The cursor moves only after a record is written: a failed write leaves no gap, for it poisons
 //!   the log before anything can be written behind it.
-//! - Every segment keeps room for its sealed mark.
+//! - Every segment keeps room for watermarks behind its last data record, and for its sealed mark.
+//!   There are two at most: of the sync that was under way, and of the one that covers the record.
 //! - Rotation: the next segment exists durably, then the old one is sealed, then the cursor moves.
 //!   The old one's file is handed to the next sync, which syncs it before the new one.
 
@@ -21,8 +22,12 @@ use crate::segment::{Segment, SegmentMaker};
 use crate::sync::{Shared, UnsyncedFile, Wal};
 use crate::{SegmentInfo, WalConfig};
 
-/// Room that every segment keeps for its sealed mark.
-const SEALED_BYTES: u64 = RECORD_HEADER_BYTES as u64;
+/// What a watermark or a sealed mark takes.
+const BARE_BYTES: u64 = RECORD_HEADER_BYTES as u64;
+/// How many watermarks can follow a data record before the next one.
+const MAX_WATERMARKS: u64 = 2;
+/// Room that stays behind a data record: for watermarks and the sealed mark.
+const KEPT_BYTES: u64 = (MAX_WATERMARKS + 1) * BARE_BYTES;
 /// The smallest segment that makes sense; options below it are raised to it.
 const MIN_SEGMENT_BYTES: u64 = 1 << 10;
 
@@ -108,7 +113,7 @@ impl WalWriter {
         let bytes = record_bytes(payload.len());
         let shared = self.shared.clone();
         let mut cursor = shared.cursor.lock();
-        if !cursor.has_room_for(bytes) {
+        while !cursor.has_room_for(bytes) {
             drop(cursor);
             shared.check()?;
             self.rotate(bytes).map_err(|error| shared.poison(error))?;
@@ -138,7 +143,8 @@ impl WalWriter {
     /// files are created: syncing goes on.
     fn rotate(&mut self, bytes: u64) -> Result<()> {
         let active = self.shared.cursor.lock().segment.number;
-        let capacity = FILE_HEADER_BYTES + bytes + SEALED_BYTES;
+        // Syncs may be the first to write to the new segment: the watermarks of the last record.
+        let capacity = FILE_HEADER_BYTES + MAX_WATERMARKS * BARE_BYTES + bytes + KEPT_BYTES;
         let next = self.next.take(active, capacity)?;
         let mut cursor = self.shared.cursor.lock();
         self.shared.check()?;
@@ -192,8 +198,9 @@ impl Cursor {
         self.older.iter().map(|segment| segment.bytes).sum::<u64>() + self.offset
     }
 
+    /// Whether a data record of `bytes` in all fits.
     const fn has_room_for(&self, bytes: u64) -> bool {
-        self.offset + bytes + SEALED_BYTES <= self.segment.capacity
+        self.offset + bytes + KEPT_BYTES <= self.segment.capacity
     }
 
     /// Whether now is the time to ask for the next segment; true once per segment.
@@ -223,13 +230,10 @@ impl Cursor {
         Ok(())
     }
 
-    /// Says, right behind what was synced, that it was. Leaves it out where there is no room.
+    /// Says, right behind what was synced, that it was.
     pub(crate) fn put_watermark(&mut self, counters: &Counters) -> Result<()> {
-        if !self.has_room_for(SEALED_BYTES) {
-            return Ok(());
-        }
         let header = RecordHeader::bare(RecordKind::Watermark, self.watermark);
-        self.write(&header, &[], SEALED_BYTES, counters)
+        self.write(&header, &[], BARE_BYTES, counters)
     }
 
     #[inline]
@@ -259,7 +263,7 @@ impl Cursor {
         counters: &Counters,
     ) -> Result<Segment> {
         let sealed = RecordHeader::bare(RecordKind::Sealed, self.watermark);
-        self.write(&sealed, &[], SEALED_BYTES, counters)?;
+        self.write(&sealed, &[], BARE_BYTES, counters)?;
         self.older.push(self.info());
         self.ask_at = ask_at(&next, asked);
         self.offset = FILE_HEADER_BYTES;
@@ -276,5 +280,4 @@ const fn ask_at(segment: &Segment, next: &NextSegment) -> u64 {
     if next.creates_ahead() { segment.capacity / 2 } else { u64::MAX }
 }
 
-const _: () =
-    assert!(MIN_SEGMENT_BYTES > FILE_HEADER_BYTES + SEALED_BYTES + RECORD_HEADER_BYTES as u64);
+const _: () = assert!(MIN_SEGMENT_BYTES > FILE_HEADER_BYTES + 2 * KEPT_BYTES);

@@ -93,7 +93,11 @@ fn no_bit_of_a_header_can_flip_unnoticed() {
     for bit in 0..record.len() * 8 {
         let mut flipped = record;
         flipped[bit / 8] ^= 1 << (bit % 8);
-        assert_eq!(RecordHeader::decode(&flipped, AT, 1000), None, "bit {bit} of a record's header");
+        assert_eq!(
+            RecordHeader::decode(&flipped, AT, 1000),
+            None,
+            "bit {bit} of a record's header"
+        );
     }
 }
 

@@ -1,0 +1,140 @@
+//! Settling: idempotent, safe to crash in, and what is written behind it is found.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use alluvium_base::{FileName, FileNumber, Fs, MemFs};
+use alluvium_wal::settle;
+
+use crate::log::{DIR, Found, Log, SMALL};
+
+/// Two whole segments, a torn one and two behind it; `durable` records at least must survive.
+fn torn_log() -> (Arc<dyn Fs>, Found) {
+    let fs: Arc<dyn Fs> = Arc::new(MemFs::new());
+    let (mut log, _) = Log::open(&fs, SMALL).unwrap();
+    while log.wal.segments().len() < 5 {
+        log.append(150).unwrap();
+    }
+    let torn = log.wal.segments()[2];
+    let path = FileName::Wal(torn.number).in_dir(DIR.as_ref());
+    let file = fs.open_writable(&path).unwrap();
+    file.write_all_at(b"torn here", torn.bytes - 48 - 100).unwrap();
+    let found = Found::in_dir(&*fs).unwrap();
+    let last = found.check(1, torn.first_seq.get());
+    assert!(last < torn.last_seq.get());
+    (fs, found)
+}
+
+/// A copy of the folder, as a crash would leave it.
+fn copy_of(fs: &Arc<dyn Fs>) -> Arc<dyn Fs> {
+    let copy: Arc<dyn Fs> = Arc::new(MemFs::new());
+    for name in fs.list(DIR.as_ref()).unwrap() {
+        let path = Path::new(DIR).join(name);
+        let bytes = alluvium_base::fs::read_file(&**fs, &path, 1 << 20).unwrap();
+        copy.create(&path).unwrap().write_all_at(&bytes, 0).unwrap();
+    }
+    copy
+}
+
+/// Opening finds what the first replay found, and what is written then follows it.
+#[track_caller]
+fn check_goes_on(fs: &Arc<dyn Fs>, expected: &Found) {
+    let (mut log, found) = Log::open(fs, SMALL).unwrap();
+    assert_eq!(found.records, expected.records);
+    for _ in 0..10 {
+        log.append(150).unwrap();
+    }
+    let found = Found::in_dir(&**fs).unwrap();
+    assert_eq!(found.check(1, log.last), log.last);
+    assert_eq!(found.replayed.torn, None);
+}
+
+#[test]
+fn after_settling_the_log_is_whole_and_goes_on() {
+    let (fs, found) = torn_log();
+    settle(&*fs, DIR.as_ref(), &found.replayed).unwrap();
+    let again = Found::in_dir(&*fs).unwrap();
+    assert_eq!(again.records, found.records);
+    assert_eq!(again.replayed.torn, None);
+    assert_eq!(again.replayed.segments.len(), 3);
+    settle(&*fs, DIR.as_ref(), &again.replayed).unwrap();
+    check_goes_on(&fs, &found);
+}
+
+#[test]
+fn settling_twice_from_one_replay_changes_nothing() {
+    let (fs, found) = torn_log();
+    settle(&*fs, DIR.as_ref(), &found.replayed).unwrap();
+    let after = copy_of(&fs);
+    settle(&*fs, DIR.as_ref(), &found.replayed).unwrap();
+    for name in fs.list(DIR.as_ref()).unwrap() {
+        let path = Path::new(DIR).join(name);
+        let read = |fs: &dyn Fs| alluvium_base::fs::read_file(fs, &path, 1 << 20).unwrap();
+        assert_eq!(read(&*fs), read(&*after));
+    }
+    check_goes_on(&fs, &found);
+}
+
+#[test]
+fn a_crash_between_any_two_steps_loses_nothing() {
+    let (fs, found) = torn_log();
+    let settled = copy_of(&fs);
+    settle(&*settled, DIR.as_ref(), &found.replayed).unwrap();
+    let path = |number| FileName::Wal(FileNumber(number)).in_dir(DIR.as_ref());
+
+    // The newest dropped segment is gone, then the other one too.
+    for removed in [5, 4] {
+        fs.remove(&path(removed)).unwrap();
+        check_goes_on(&copy_of(&fs), &found);
+    }
+    // The cut was made; the mark is there up to some byte, over what was there or over nothing.
+    let mark = alluvium_base::fs::read_file(&*settled, &path(3), 1 << 20).unwrap();
+    let cut = mark.len() as u64 - 48;
+    for is_cut in [false, true] {
+        for written in 0..=48 {
+            let crashed = copy_of(&fs);
+            let file = crashed.open_writable(&path(3)).unwrap();
+            if is_cut {
+                file.set_len(cut).unwrap();
+            }
+            file.write_all_at(&mark[cut as usize..][..written], cut).unwrap();
+            check_goes_on(&crashed, &found);
+        }
+    }
+}
+
+#[test]
+fn a_clean_stop_leaves_an_unsealed_segment_that_later_ones_can_follow() {
+    let fs: Arc<dyn Fs> = Arc::new(MemFs::new());
+    for generation in 1..=6 {
+        let (mut log, found) = Log::open(&fs, SMALL).unwrap();
+        assert_eq!(found.replayed.torn, None);
+        found.check(1, log.last);
+        log.append(20 * generation).unwrap();
+        if generation % 2 == 0 {
+            log.sync().unwrap();
+        }
+    }
+    let found = Found::in_dir(&*fs).unwrap();
+    assert_eq!(found.check(1, 6), 6);
+    assert_eq!(found.replayed.segments.len(), 6);
+}
+
+#[test]
+fn opening_again_and_again_leaves_no_files_behind() {
+    let fs: Arc<dyn Fs> = Arc::new(MemFs::new());
+    for _ in 0..5 {
+        let (log, found) = Log::open(&fs, SMALL).unwrap();
+        assert!(found.records.is_empty() && found.replayed.segments.is_empty());
+        assert_eq!(log.wal.segments().len(), 1);
+        assert_eq!(fs.list(DIR.as_ref()).unwrap().len(), 1);
+    }
+}
+
+#[test]
+fn an_empty_folder_is_an_empty_log() {
+    let fs: Arc<dyn Fs> = Arc::new(MemFs::new());
+    let found = Found::in_dir(&*fs).unwrap();
+    assert_eq!((found.replayed.segments.len(), found.replayed.torn), (0, None));
+    settle(&*fs, DIR.as_ref(), &found.replayed).unwrap();
+}

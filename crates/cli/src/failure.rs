@@ -68,9 +68,7 @@ pub(crate) fn say(line: fmt::Arguments<'_>) {
 
 /// Whether it failed only because nobody reads the output any more.
 pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    error
-        .downcast_ref::<io::Error>()
-        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 fn kind_of(error: &anyhow::Error) -> Option<ErrorKind> {

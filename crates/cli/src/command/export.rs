@@ -67,7 +67,9 @@ pub(crate) fn run(target: &Target, arguments: &Arguments, output: &mut Output) -
     // With `--json` the answer is JSON too, unless the bytes were asked for in another form.
     let format = match arguments.format {
         Format::Raw if output.is_json() && arguments.file.is_none() => Format::Jsonl,
-        format => format,
+        Format::Raw => Format::Raw,
+        Format::Jsonl => Format::Jsonl,
+        Format::Tsv => Format::Tsv,
     };
     let file = arguments.file.as_deref().filter(|file| *file != Path::new("-"));
     match file {
@@ -124,7 +126,7 @@ fn escape(bytes: &[u8], line: &mut Vec<u8>) {
     }
 }
 
-/// Writes `file` through `fill`: under another name first, so that half an export is never mistaken
+/// Writes `entries` to `file`: under another name first, so that half an export is never mistaken
 /// for a whole one. What is no regular file (a pipe, a device) is written directly.
 #[allow(
     clippy::disallowed_methods,
@@ -132,23 +134,23 @@ fn escape(bytes: &[u8], line: &mut Vec<u8>) {
 )]
 fn to_file(
     file: &Path,
-    fill: impl FnOnce(&mut dyn Write) -> Result<Written>,
+    entries: impl FnOnce(&mut dyn Write) -> Result<Written>,
 ) -> Result<Written> {
     let is_special = file.metadata().is_ok_and(|metadata| !metadata.is_file());
     if is_special {
         let opened = File::options().write(true).open(file);
         let opened = opened.with_context(|| format!("cannot open {}", file.display()))?;
-        return fill_and_flush(opened, fill).map(|(_, written)| written);
+        return fill(opened, entries).map(|(_, written)| written);
     }
-    let name = file.file_name().ok_or_else(|| {
-        failure::usage(format!("{} is the name of no file", file.display()))
-    })?;
+    let name = file
+        .file_name()
+        .ok_or_else(|| failure::usage(format!("{} is the name of no file", file.display())))?;
     let mut partial = name.to_owned();
     partial.push(".partial");
     let partial = file.with_file_name(partial);
     let created = File::create(&partial);
     let created = created.with_context(|| format!("cannot create {}", partial.display()))?;
-    let outcome = fill_and_flush(created, fill).and_then(|(partial_file, written)| {
+    let outcome = fill(created, entries).and_then(|(partial_file, written)| {
         let finished = partial_file.sync_all().and_then(|()| std::fs::rename(&partial, file));
         finished.with_context(|| format!("cannot write {}", file.display()))?;
         Ok(written)
@@ -160,12 +162,12 @@ fn to_file(
     outcome
 }
 
-fn fill_and_flush(
+fn fill(
     file: File,
-    fill: impl FnOnce(&mut dyn Write) -> Result<Written>,
+    entries: impl FnOnce(&mut dyn Write) -> Result<Written>,
 ) -> Result<(File, Written)> {
     let mut writer = BufWriter::with_capacity(256 << 10, file);
-    let written = fill(&mut writer)?;
+    let written = entries(&mut writer)?;
     let file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
     Ok((file, written))
 }

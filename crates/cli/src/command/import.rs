@@ -16,6 +16,7 @@ mod progress;
 mod records;
 mod sink;
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -28,7 +29,7 @@ use self::keys::{Keys, Layout};
 use self::progress::Progress;
 use self::records::{Found, Records};
 use self::sink::Sink;
-use crate::database::{Database, Target};
+use crate::database::Target;
 use crate::failure;
 use crate::notation::Input;
 use crate::output::Output;
@@ -59,6 +60,7 @@ Examples:
 /// What `import` takes.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Arguments {
     /// File to read; `-` for standard input
     file: PathBuf,
@@ -122,7 +124,7 @@ pub(crate) fn run(target: &Target, arguments: &Arguments, output: &mut Output) -
     let imported = sink.imported();
     let bytes = sink.bytes();
     drop(sink);
-    let closed = close(database);
+    let closed = database.close();
     let stopped = read.err().or(durable.err()).or(closed.err());
     if let Some(error) = stopped {
         return Err(explain(error, imported));
@@ -144,10 +146,6 @@ pub(crate) fn run(target: &Target, arguments: &Arguments, output: &mut Output) -
 struct Imported {
     committed: u64,
     durable: u64,
-}
-
-fn close(database: Database) -> Result<()> {
-    database.close()
 }
 
 /// Moves records from the file to the sink until the end or the first thing that stops it.
@@ -218,23 +216,24 @@ fn name_rest(bad: u64) {
 
 fn sentence(imported: Imported, bytes: u64, seconds: f64, summary: Summary) -> String {
     let rate = (imported.durable as f64 / seconds.max(1e-9)) as u64;
-    let mut text = format!(
-        "imported {} ({}) in {seconds:.2} s, {} a second; all are durable",
+    let bad = match summary.bad {
+        0 => String::new(),
+        bad => format!("; skipped {}", counted(bad, "bad line")),
+    };
+    let empty = match summary.empty {
+        0 => String::new(),
+        empty => format!("; passed over {}", counted(empty, "empty line")),
+    };
+    format!(
+        "imported {} ({}) in {seconds:.2} s, {} a second; all are durable{bad}{empty}",
         counted(imported.durable, "record"),
         Size(bytes),
         counted(rate, "record"),
-    );
-    if summary.bad > 0 {
-        text += &format!("; skipped {}", counted(summary.bad, "bad line"));
-    }
-    if summary.empty > 0 {
-        text += &format!("; passed over {}", counted(summary.empty, "empty line"));
-    }
-    text
+    )
 }
 
 fn format_of(file: &Path) -> Format {
-    let extension = file.extension().map(|extension| extension.to_ascii_lowercase());
+    let extension = file.extension().map(OsStr::to_ascii_lowercase);
     match extension.as_ref().and_then(|extension| extension.to_str()) {
         Some("csv") => Format::Csv,
         Some("tsv" | "tab") => Format::Tsv,
@@ -245,8 +244,8 @@ fn format_of(file: &Path) -> Format {
 fn layout(arguments: &Arguments, format: Format) -> Layout<'_> {
     // A name needs a line of names; a number does not.
     let is_name = |key: &str| key.parse::<usize>().is_err();
-    let has_header = arguments.header
-        || (!arguments.no_header && arguments.key.as_deref().is_some_and(is_name));
+    let has_header =
+        arguments.header || (!arguments.no_header && arguments.key.as_deref().is_some_and(is_name));
     Layout {
         format,
         field: arguments.key.as_deref(),

@@ -41,10 +41,13 @@ impl fmt::Display for Count {
     }
 }
 
-/// `1 record`, `2 records`.
+/// `1 record`, `2 records`, `3 entries`.
 pub(crate) fn counted(count: u64, noun: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{} {noun}{plural}", Count(count))
+    match noun.strip_suffix('y') {
+        _ if count == 1 => format!("1 {noun}"),
+        Some(stem) => format!("{} {stem}ies", Count(count)),
+        None => format!("{} {noun}s", Count(count)),
+    }
 }
 
 #[cfg(test)]
@@ -62,13 +65,12 @@ mod tests {
 
     #[test]
     fn counts_are_grouped_and_agree_with_their_noun() {
-        assert_eq!([0, 999, 1000, 1_234_567].map(|n| Count(n).to_string()), [
-            "0",
-            "999",
-            "1,000",
-            "1,234,567"
-        ]);
+        assert_eq!(
+            [0, 999, 1000, 1_234_567].map(|n| Count(n).to_string()),
+            ["0", "999", "1,000", "1,234,567"]
+        );
         assert_eq!(counted(1, "record"), "1 record");
         assert_eq!(counted(2000, "record"), "2,000 records");
+        assert_eq!(counted(2, "entry"), "2 entries");
     }
 }

@@ -93,7 +93,8 @@ fn title(level: &LevelStats) -> String {
 
 fn draw_level(level: &LevelStats, axis: &Axis) -> Vec<String> {
     if level.level > 0 {
-        return boxes::row(&level.tables, axis).unwrap_or_else(|| vec![boxes::shades(&level.tables, axis)]);
+        return boxes::row(&level.tables, axis)
+            .unwrap_or_else(|| vec![boxes::shades(&level.tables, axis)]);
     }
     let each_fits = level.tables.len() <= MOST_L0_ROWS;
     let rows = each_fits.then(|| {

@@ -69,9 +69,11 @@ pub(crate) fn parse(line: &[u8]) -> anyhow::Result<Option<Request>> {
     let Some((name, arguments)) = words.split_first() else { return Ok(None) };
     let arguments: Vec<Vec<u8>> = arguments
         .iter()
-        .map(|word| {
-            if word.is_quoted { Ok(word.bytes.clone()) } else { notation::parse(&word.bytes) }
-        })
+        .map(
+            |word| {
+                if word.is_quoted { Ok(word.bytes.clone()) } else { notation::parse(&word.bytes) }
+            },
+        )
         .collect::<Result<_, _>>()
         .map_err(failure::usage)?;
     request(&name.bytes.to_ascii_lowercase(), arguments).map(Some)
@@ -109,13 +111,11 @@ fn request(name: &[u8], arguments: Vec<Vec<u8>>) -> anyhow::Result<Request> {
         b"exit" | b"quit" => Request::Exit,
         unknown => return Err(failure::usage(unknown_command(unknown))),
     };
-    match arguments.next() {
-        None => Ok(request),
-        Some(_) => {
-            let usage = wrong(&String::from_utf8_lossy(name));
-            Err(usage.context("too many words (quote what holds blanks)"))
-        }
+    if arguments.next().is_some() {
+        let usage = wrong(&String::from_utf8_lossy(name));
+        return Err(usage.context("too many words (quote what holds blanks)"));
     }
+    Ok(request)
 }
 
 fn number(text: &[u8], what: &str, least: u64) -> anyhow::Result<u64> {
@@ -206,7 +206,9 @@ fn double_quoted<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Result<&'a [u8],
                     b'\\' | b'"' | b'\'' => *escaped,
                     other => {
                         let shown = Shown::key(std::slice::from_ref(other));
-                        return Err(format!("`\\{shown}` is none of \\n \\r \\t \\\\ \\\" \\' \\xNN"));
+                        return Err(format!(
+                            "`\\{shown}` is none of \\n \\r \\t \\\\ \\\" \\' \\xNN"
+                        ));
                     }
                 });
                 after
@@ -240,14 +242,13 @@ mod tests {
             ttl_seconds,
         };
         assert_eq!(ok("set a b"), set(b"a", b"b", None));
-        assert_eq!(ok("  SET 'a b'\t\"c \\\"d\\\" \\x00\\n\" 60 "), set(
-            b"a b",
-            b"c \"d\" \0\n",
-            Some(60)
-        ));
+        assert_eq!(
+            ok("  SET 'a b'\t\"c \\\"d\\\" \\x00\\n\" 60 "),
+            set(b"a b", b"c \"d\" \0\n", Some(60))
+        );
         assert_eq!(ok("set 0xff00 '0xff00'"), set(&[255, 0], b"0xff00", None));
         assert_eq!(ok("set a ''"), set(b"a", b"", None));
-        assert_eq!(ok("set a{\\n} it's' 'x"), set(b"a{\\n}", b"its x", None));
+        assert_eq!(ok("set a{\\n} it's 'x"), set(b"a{\\n}", b"its x", None));
     }
 
     #[test]

@@ -162,6 +162,9 @@ fn help(output: &mut Output) -> Result<()> {
         let usage = format!("{} {}", verb.name, verb.takes);
         writeln!(output, "  {usage:22} {}", verb.does)?;
     }
-    writeln!(output, "Quote what holds blanks: 'as it stands', \"with \\n \\t \\xNN\". 0x… is bytes.")?;
+    writeln!(
+        output,
+        "Quote what holds blanks: 'as it stands', \"with \\n \\t \\xNN\". 0x… is bytes."
+    )?;
     Ok(())
 }

@@ -35,7 +35,12 @@ pub(crate) fn run(session: &mut Session, output: &mut Output) -> Result<()> {
         // The first time there is none.
         drop(editor.load_history(history));
     }
-    writeln!(output, "Alluvium {} on {}", env!("CARGO_PKG_VERSION"), session.db().path().display())?;
+    writeln!(
+        output,
+        "Alluvium {} on {}",
+        env!("CARGO_PKG_VERSION"),
+        session.db().path().display()
+    )?;
     writeln!(output, "`help` lists the commands, Tab completes, Ctrl-D leaves.")?;
     let outcome = converse(&mut editor, session, output);
     if let Some(history) = &history

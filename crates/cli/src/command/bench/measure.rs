@@ -1,6 +1,7 @@
 //! One workload, measured: threads, clocks, histograms.
 
 use std::sync::Barrier;
+use std::thread::ScopedJoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -87,7 +88,7 @@ pub(super) fn measure(setup: &Setup, workload: Workload) -> Result<Row> {
         let running: Vec<_> = (0..setup.threads).map(spawn).collect();
         start.wait();
         let clock = Stopwatch::start();
-        let shares: Vec<_> = running.into_iter().map(|thread| thread.join()).collect();
+        let shares: Vec<_> = running.into_iter().map(ScopedJoinHandle::join).collect();
         (shares, clock.elapsed())
     });
     let clock = Stopwatch::start();

@@ -30,7 +30,8 @@ pub(super) fn write(head: &str, rows: &[Row], output: &mut Output) -> Result<()>
             Size(row.byte_rate() as u64).to_string(),
             if row.workload.reads() { Count(row.found).to_string() } else { "-".to_owned() },
         ];
-        cells.extend(QUANTILES.map(|(_, quantile)| time(row.latencies.value_at_quantile(quantile))));
+        cells
+            .extend(QUANTILES.map(|(_, quantile)| time(row.latencies.value_at_quantile(quantile))));
         cells.push(format!("{:.2}", row.drain.as_secs_f64()));
         table.add_row(cells);
     }

@@ -13,17 +13,18 @@ const GREATEST_EXACT: f64 = 9_007_199_254_740_992.0;
 /// array by number.
 pub(super) fn find(text: &str, path: &str) -> Result<String, String> {
     let mut parser = serde_json::Deserializer::from_str(text);
-    let found = Step { rest: Some(path) }.deserialize(&mut parser).map_err(not_json)?;
-    parser.end().map_err(not_json)?;
+    let found =
+        Step { rest: Some(path) }.deserialize(&mut parser).map_err(|error| not_json(&error))?;
+    parser.end().map_err(|error| not_json(&error))?;
     found.unwrap_or_else(|| Err(format!("it has no field `{path}`")))
 }
 
 /// Refuses what is no JSON.
 pub(super) fn check(text: &str) -> Result<(), String> {
-    serde_json::from_str::<IgnoredAny>(text).map(drop).map_err(not_json)
+    serde_json::from_str::<IgnoredAny>(text).map(drop).map_err(|error| not_json(&error))
 }
 
-fn not_json(error: serde_json::Error) -> String {
+fn not_json(error: &serde_json::Error) -> String {
     // The parser saw one line and calls it the first.
     let (column, error) = (error.column(), error.to_string());
     let what = error.split(" at line ").next().unwrap_or(&error);
@@ -39,7 +40,7 @@ struct Step<'p> {
     rest: Option<&'p str>,
 }
 
-impl<'p> Step<'p> {
+impl Step<'_> {
     /// The step into the member `name`, if the path goes there.
     fn into_member(self, name: &str) -> Option<Self> {
         let rest = self.rest?;

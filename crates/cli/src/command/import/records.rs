@@ -86,7 +86,8 @@ impl<R: BufRead> Records<R> {
     /// The record in the buffer, without its line end.
     fn record(&self) -> &[u8] {
         let record = &*self.buffer;
-        let record = record.strip_suffix(b"\n").map_or(record, |r| r.strip_suffix(b"\r").unwrap_or(r));
+        let record =
+            record.strip_suffix(b"\n").map_or(record, |r| r.strip_suffix(b"\r").unwrap_or(r));
         let is_blank = self.format == Format::Jsonl && record.trim_ascii().is_empty();
         if is_blank { b"" } else { record }
     }

@@ -32,8 +32,7 @@ impl<'d> Sink<'d> {
     pub(super) fn add(&mut self, key: &[u8], record: &[u8]) -> Result<bool> {
         self.batch.insert(&self.database.keyspace, key, record);
         self.bytes += record.len() as u64;
-        let is_full =
-            self.batch.len() >= BATCH_RECORDS || self.batch.size_bytes() >= BATCH_BYTES;
+        let is_full = self.batch.len() >= BATCH_RECORDS || self.batch.size_bytes() >= BATCH_BYTES;
         if is_full {
             self.commit()?;
         }

@@ -3,7 +3,7 @@
 use alluvium::TableStats;
 
 use super::axis::Axis;
-use crate::output::size::Size;
+use crate::output::size::{Size, counted};
 
 /// Narrowest box: two corners and a column between.
 const LEAST_BOX: usize = 3;
@@ -19,25 +19,26 @@ pub(super) fn row(tables: &[TableStats], axis: &Axis<'_>) -> Option<Vec<String>>
             return None;
         }
         let (gap, inside) = (start - at, end - start - 2);
-        top.push_str(&format!("{:gap$}┌{:─<inside$}┐", "", ""));
-        middle.push_str(&format!("{:gap$}│{:^inside$}│", "", label(table, inside)));
-        bottom.push_str(&format!("{:gap$}└{:─<inside$}┘", "", ""));
+        top += &[" ".repeat(gap), "┌".into(), "─".repeat(inside), "┐".into()].concat();
+        middle += &[" ".repeat(gap), "│".into(), label(table, inside), "│".into()].concat();
+        bottom += &[" ".repeat(gap), "└".into(), "─".repeat(inside), "┘".into()].concat();
         at = end;
     }
     Some(vec![top, middle, bottom])
 }
 
-/// As much about the table as fits.
+/// As much about the table as fits, in the middle of so many columns.
 fn label(table: &TableStats, columns: usize) -> String {
     let number = table.number.to_string();
     let candidates = [
-        format!(" {number} · {} · {} entries ", Size(table.bytes), table.entries),
+        format!(" {number} · {} · {} ", Size(table.bytes), counted(table.entries, "entry")),
         format!(" {number} · {} ", Size(table.bytes)),
         format!("{number} · {}", Size(table.bytes)),
         number,
     ];
     let fits = |label: &String| label.chars().count() <= columns;
-    candidates.into_iter().find(fits).unwrap_or_default()
+    let label = candidates.into_iter().find(fits).unwrap_or_default();
+    format!("{label:^columns$}")
 }
 
 /// One line: the darker a column, the more tables lie there.

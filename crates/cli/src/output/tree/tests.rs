@@ -48,7 +48,7 @@ fn boxes_stand_over_the_keys_of_their_tables() {
         "default: 3 tables, 9.0 MiB, and 0 B in 1 memtable",
         "L0  score 0.50, 1 table, 5.0 MiB",
         "              ┌────────────────────────────┐",
-        "              │ 5 · 5.0 MiB · 5000 entries │",
+        "              │        5 · 5.0 MiB         │",
         "              └────────────────────────────┘",
         "L1  score 0.50, 2 tables, 3.0 MiB",
         "    ┌──────────────────┐┌──────────────────┐",

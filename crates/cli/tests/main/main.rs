@@ -1,0 +1,9 @@
+//! The real program, run as a person or a script runs it, over temporary folders.
+#![allow(clippy::disallowed_methods, reason = "tests damage real files and wait for real time")]
+
+mod basics;
+mod damage;
+mod import_export;
+mod inspection;
+mod program;
+mod shell;

@@ -33,6 +33,8 @@ pub mod output;
 pub mod pick;
 pub mod score;
 pub mod targets;
+#[cfg(test)]
+mod testing;
 
 pub use below::Below;
 pub use gc::{EntryMeta, Fate, GcContext, fate};

@@ -23,6 +23,8 @@ use alluvium_base::{Error, FileNumber, Result, Seq};
 pub(crate) const FILE_HEADER_BYTES: u64 = 64;
 /// Bytes of the header of every record.
 pub(crate) const RECORD_HEADER_BYTES: usize = 48;
+/// Bytes of a record without payload: a watermark or a sealed mark.
+pub(crate) const BARE_RECORD_BYTES: u64 = record_bytes(0);
 /// Records begin at multiples of this.
 pub(crate) const ALIGNMENT: u64 = 8;
 /// Longest payload of a record, in bytes: that of the largest write batch.

@@ -46,7 +46,7 @@ pub struct SegmentInfo {
     pub first_seq: Seq,
     /// The highest sequence of all records up to its end.
     pub last_seq: Seq,
-    /// Bytes written, not those reserved.
+    /// Bytes written, not those reserved: a copy of that many is a copy of the segment.
     pub bytes: u64,
 }
 

@@ -22,14 +22,15 @@ use std::path::{Path, PathBuf};
 use alluvium_base::{Bytes, Error, FileName, FileNumber, Fs, Result, Seq};
 
 use crate::SegmentInfo;
-use crate::format::{FoundHeader, PREDECESSOR_OFFSET, Role};
+use crate::format::{BARE_RECORD_BYTES, FoundHeader, PREDECESSOR_OFFSET, Role};
 use crate::reader::{Behind, LogReader, Step};
 
 /// What a log held.
 #[derive(Clone, Debug, Default)]
 pub struct Replayed {
     /// The segments that hold records, oldest first. One without records is among them only where
-    /// it stands between others. This is what [`WalConfig::recovered`](crate::WalConfig) takes.
+    /// it stands between others. This is what [`WalConfig::recovered`](crate::WalConfig) takes:
+    /// their bytes count the sealed mark that [`settle`](crate::settle) ends the last one with.
     pub segments: Vec<SegmentInfo>,
     /// Where the log was torn, if it was.
     pub torn: Option<TornTail>,
@@ -37,8 +38,8 @@ pub struct Replayed {
     pub empty: Vec<FileNumber>,
     /// How many records were handed out.
     pub records: u64,
-    /// Whether the last of `segments` ends with its sealed mark.
-    pub(crate) is_sealed: bool,
+    /// Where the last of `segments` wants its sealed mark, unless it has one.
+    pub(crate) unsealed_at: Option<u64>,
     /// Everything behind the last of `segments`, oldest first, the empty ones included.
     pub(crate) behind: Vec<FileNumber>,
 }
@@ -176,7 +177,7 @@ impl Walk<'_> {
             }
         };
         info.bytes = reader.offset;
-        self.replayed.is_sealed = ended == Ended::Sealed;
+        self.replayed.unsealed_at = (ended == Ended::Unverified).then_some(reader.offset);
         self.replayed.segments.push(info);
         if has_records {
             self.kept = self.replayed.segments.len();
@@ -207,9 +208,14 @@ impl Walk<'_> {
     /// Sets the segments without records at the log's end aside; `numbers` are all there are.
     fn finish(self, numbers: &[FileNumber]) -> Replayed {
         let Self { mut replayed, kept, .. } = self;
-        // Reading goes past a segment only when it is sealed.
-        replayed.is_sealed |= kept < replayed.segments.len();
-        replayed.segments.truncate(kept);
+        if kept < replayed.segments.len() {
+            // Reading goes past a segment only when it is sealed.
+            replayed.unsealed_at = None;
+            replayed.segments.truncate(kept);
+        }
+        if let (Some(last), Some(at)) = (replayed.segments.last_mut(), replayed.unsealed_at) {
+            last.bytes = at + BARE_RECORD_BYTES;
+        }
         let last = replayed.segments.last().map(|segment| segment.number);
         let behind =
             numbers.iter().copied().filter(|&number| last.is_none_or(|last| number > last));

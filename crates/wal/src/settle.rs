@@ -19,8 +19,8 @@ use std::path::Path;
 
 use alluvium_base::{Error, FileName, FileNumber, Fs, Result};
 
+use crate::Replayed;
 use crate::format::{FILE_HEADER_BYTES, Place, RecordHeader, RecordKind};
-use crate::{Replayed, SegmentInfo};
 
 /// Makes `replayed`, the result of [`replay`](crate::replay) on `dir`, durable: removes what was
 /// dropped and the segments without records, cuts a torn segment to what verified, and seals and
@@ -37,7 +37,7 @@ pub fn settle(fs: &dyn Fs, dir: &Path, replayed: &Replayed) -> Result<()> {
         let file = fs.open_writable(&path).map_err(|error| Error::io("open", &path, error))?;
         file.sync().map_err(|error| Error::io("sync", &path, error))?;
     }
-    finish(fs, dir, last, replayed.is_sealed)?;
+    finish(fs, dir, last.number, replayed.unsealed_at)?;
     fs.sync_dir(dir).map_err(|error| Error::io("sync", dir, error))
 }
 
@@ -52,19 +52,16 @@ fn remove(fs: &dyn Fs, dir: &Path, number: FileNumber) -> Result<()> {
     fs.sync_dir(dir).map_err(|error| Error::io("sync", dir, error))
 }
 
-/// Makes the last segment durable and ends it with a sealed mark.
-fn finish(fs: &dyn Fs, dir: &Path, last: &SegmentInfo, is_sealed: bool) -> Result<()> {
-    let path = FileName::Wal(last.number).in_dir(dir);
+/// Makes the last segment durable and ends it with a sealed mark, unless it has one.
+fn finish(fs: &dyn Fs, dir: &Path, last: FileNumber, unsealed_at: Option<u64>) -> Result<()> {
+    let path = FileName::Wal(last).in_dir(dir);
     let file = fs.open_writable(&path).map_err(|error| Error::io("open", &path, error))?;
     let sync = || file.sync().map_err(|error| Error::io("sync", &path, error));
-    if is_sealed {
-        return sync();
-    }
-    assert!(last.bytes > FILE_HEADER_BYTES, "the last segment holds a record");
-    file.set_len(last.bytes).map_err(|error| Error::io("cut", &path, error))?;
+    let Some(end) = unsealed_at else { return sync() };
+    assert!(end > FILE_HEADER_BYTES, "the last segment holds a record");
+    file.set_len(end).map_err(|error| Error::io("cut", &path, error))?;
     sync()?;
-    let watermark = Place::new(last.number, last.bytes);
-    let mark = RecordHeader::bare(RecordKind::Sealed, watermark).encode(last.number);
-    file.write_all_at(&mark, last.bytes).map_err(|error| Error::io("write", &path, error))?;
+    let mark = RecordHeader::bare(RecordKind::Sealed, Place::new(last, end)).encode(last);
+    file.write_all_at(&mark, end).map_err(|error| Error::io("write", &path, error))?;
     sync()
 }

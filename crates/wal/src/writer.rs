@@ -15,19 +15,17 @@ use alluvium_base::{Error, Result, Seq};
 
 use crate::ahead::{self, NextSegment};
 use crate::format::{
-    FILE_HEADER_BYTES, MAX_PAYLOAD_BYTES, Place, RECORD_HEADER_BYTES, RecordHeader, RecordKind,
+    BARE_RECORD_BYTES, FILE_HEADER_BYTES, MAX_PAYLOAD_BYTES, Place, RecordHeader, RecordKind,
     record_bytes,
 };
 use crate::segment::{Segment, SegmentMaker};
 use crate::sync::{Shared, UnsyncedFile, Wal};
 use crate::{SegmentInfo, WalConfig};
 
-/// What a watermark or a sealed mark takes.
-const BARE_BYTES: u64 = RECORD_HEADER_BYTES as u64;
 /// How many watermarks can follow a data record before the next one.
 const MAX_WATERMARKS: u64 = 2;
 /// Room that stays behind a data record: for watermarks and the sealed mark.
-const KEPT_BYTES: u64 = (MAX_WATERMARKS + 1) * BARE_BYTES;
+const KEPT_BYTES: u64 = (MAX_WATERMARKS + 1) * BARE_RECORD_BYTES;
 /// The smallest segment that makes sense; options below it are raised to it.
 const MIN_SEGMENT_BYTES: u64 = 1 << 10;
 
@@ -144,7 +142,7 @@ impl WalWriter {
     fn rotate(&mut self, bytes: u64) -> Result<()> {
         let active = self.shared.cursor.lock().segment.number;
         // Syncs may be the first to write to the new segment: the watermarks of the last record.
-        let capacity = FILE_HEADER_BYTES + MAX_WATERMARKS * BARE_BYTES + bytes + KEPT_BYTES;
+        let capacity = FILE_HEADER_BYTES + MAX_WATERMARKS * BARE_RECORD_BYTES + bytes + KEPT_BYTES;
         let next = self.next.take(active, capacity)?;
         let mut cursor = self.shared.cursor.lock();
         self.shared.check()?;
@@ -233,7 +231,7 @@ impl Cursor {
     /// Says, right behind what was synced, that it was.
     pub(crate) fn put_watermark(&mut self, counters: &Counters) -> Result<()> {
         let header = RecordHeader::bare(RecordKind::Watermark, self.watermark);
-        self.write(&header, &[], BARE_BYTES, counters)
+        self.write(&header, &[], BARE_RECORD_BYTES, counters)
     }
 
     #[inline]
@@ -263,7 +261,7 @@ impl Cursor {
         counters: &Counters,
     ) -> Result<Segment> {
         let sealed = RecordHeader::bare(RecordKind::Sealed, self.watermark);
-        self.write(&sealed, &[], BARE_BYTES, counters)?;
+        self.write(&sealed, &[], BARE_RECORD_BYTES, counters)?;
         self.older.push(self.info());
         self.ask_at = ask_at(&next, asked);
         self.offset = FILE_HEADER_BYTES;

@@ -138,3 +138,26 @@ fn an_empty_folder_is_an_empty_log() {
     assert_eq!((found.replayed.segments.len(), found.replayed.torn), (0, None));
     settle(&*fs, DIR.as_ref(), &found.replayed).unwrap();
 }
+
+/// What a checkpoint does: the first `bytes` of each segment, those of recovered ones included.
+#[test]
+fn a_copy_of_the_bytes_of_every_segment_is_a_log() {
+    let fs: Arc<dyn Fs> = Arc::new(MemFs::new());
+    for generation in 0..6 {
+        let (mut log, _) = Log::open(&fs, SMALL).unwrap();
+        for _ in 0..generation {
+            log.append(300).unwrap();
+            let copy = MemFs::new();
+            for segment in log.wal.segments() {
+                let path = FileName::Wal(segment.number).in_dir(DIR.as_ref());
+                let mut bytes = vec![0; segment.bytes as usize];
+                fs.open(&path).unwrap().read_exact_at(&mut bytes, 0).unwrap();
+                copy.create(&path).unwrap().write_all_at(&bytes, 0).unwrap();
+            }
+            log.sync().unwrap();
+            let found = Found::in_dir(&copy).unwrap();
+            assert_eq!(found.check(1, log.last), log.last);
+            assert_eq!(found.replayed.torn, None);
+        }
+    }
+}

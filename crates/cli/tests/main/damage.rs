@@ -5,8 +5,8 @@ use crate::program::Place;
 /// A database with one table, whose bytes can be flipped.
 fn with_table() -> Place {
     let place = Place::new();
-    let lines: String = (0..3000).map(|n| format!("{n:06}\tvalue {n}\n")).collect();
-    place.pipe(lines, &["import", "-", "--format", "tsv"]).ok();
+    let lines: Vec<String> = (0..3000).map(|n| format!("{n:06}\tvalue {n}\n")).collect();
+    place.pipe(lines.concat(), &["import", "-", "--format", "tsv"]).ok();
     place.run(&["compact"]).ok();
     place
 }

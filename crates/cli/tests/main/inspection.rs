@@ -4,8 +4,8 @@ use crate::program::Place;
 
 fn filled() -> Place {
     let place = Place::new();
-    let lines: String = (0..2000).map(|n| format!("{n:06}\tsome value\n")).collect();
-    place.pipe(lines, &["import", "-", "--format", "tsv"]).ok();
+    let lines: Vec<String> = (0..2000).map(|n| format!("{n:06}\tsome value\n")).collect();
+    place.pipe(lines.concat(), &["import", "-", "--format", "tsv"]).ok();
     place
 }
 

@@ -2,6 +2,7 @@
 //! them. `REWRITE=1 cargo test -p alluvium-compaction` writes down what is picked now, for a look at
 //! the difference.
 
+#[path = "main/script.rs"]
 mod script;
 
 use std::collections::BTreeSet;

@@ -423,9 +423,9 @@ fn speed_of_write_tables_per_entry() {
         let written = clock.monotonic();
         println!(
             "{bytes} bytes; per entry: cursor {:?}, builder alone {:?}, write_tables {:?}",
-            (read - start) / count,
-            (built - read) / count,
-            (written - built) / count
+            read.saturating_sub(start) / count,
+            built.saturating_sub(read) / count,
+            written.saturating_sub(built) / count
         );
     }
 }

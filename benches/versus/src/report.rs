@@ -59,7 +59,7 @@ impl fmt::Display for Report {
         let ours = EngineName::Alluvium;
         let rivals: Vec<_> = self.engines.iter().copied().filter(|&name| name != ours).collect();
         let mut table = Table::new();
-        table.load_preset(presets::ASCII_MARKDOWN);
+        table.load_style(presets::ASCII_MARKDOWN);
         let names = self.engines.iter().map(|name| format!("{name:?} k/s (p99 µs)"));
         let ratios = rivals.iter().map(|name| format!("× {name:?}"));
         table.set_header(std::iter::once("workload".to_owned()).chain(names).chain(ratios));

@@ -111,6 +111,11 @@ impl WriteBatch {
     /// The encoded batch.
     pub fn into_bytes(mut self) -> Bytes {
         self.bytes[..COUNT_BYTES].copy_from_slice(&self.count.to_le_bytes());
+        // A memtable keeps these bytes alive and accounts for their length: spare room would be
+        // memory that nobody counts.
+        if self.bytes.capacity() > self.bytes.len() + self.bytes.len() / 8 + 16 {
+            self.bytes.shrink_to_fit();
+        }
         Bytes::from(self.bytes)
     }
 

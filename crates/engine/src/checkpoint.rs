@@ -14,6 +14,7 @@ use alluvium_manifest::Manifest;
 use alluvium_wal::SegmentInfo;
 
 use crate::core::Core;
+use crate::recovery::create_dir_durably;
 use crate::{Error, Result};
 
 /// How much of a log segment is copied at once, in bytes.
@@ -25,8 +26,6 @@ impl Core {
         self.check_writable()?;
         prepare_target(&*self.fs, to)?;
         let manifest = self.manifest.lock();
-        // Removed files must stay until they are linked: removal comes after the edit, which waits
-        // for this lock, but may still be under way for the edit before.
         for keyspace in manifest.state().keyspaces.values() {
             for (_, meta) in keyspace.version.tables() {
                 let name = FileName::Table(meta.number);
@@ -72,7 +71,7 @@ fn copy_bytes(from: &dyn File, to: &dyn File, len: u64) -> std::io::Result<()> {
 
 /// The folder must be new or empty, and its own name durable.
 fn prepare_target(fs: &dyn Fs, to: &Path) -> Result<()> {
-    fs.create_dir_all(to).map_err(|error| Error::io("create", to, error))?;
+    create_dir_durably(fs, to)?;
     let names = fs.list(to).map_err(|error| Error::io("list", to, error))?;
     if !names.is_empty() {
         return Err(Error::invalid(format!(
@@ -80,10 +79,7 @@ fn prepare_target(fs: &dyn Fs, to: &Path) -> Result<()> {
             to.display()
         )));
     }
-    match to.parent() {
-        Some(parent) if parent != Path::new("") => sync_dir(fs, parent),
-        Some(_) | None => sync_dir(fs, Path::new(".")),
-    }
+    Ok(())
 }
 
 fn sync_dir(fs: &dyn Fs, dir: &Path) -> Result<()> {

@@ -144,7 +144,26 @@ fn prepare_folder(builder: &Builder) -> Result<()> {
             dir.display()
         )));
     }
-    fs.create_dir_all(dir).map_err(|error| Error::io("create", dir, error))
+    create_dir_durably(&**fs, dir)
+}
+
+/// Creates `dir` and those above it that are missing, and makes all their names durable: a power
+/// cut must not take the folder with everything in it.
+pub(crate) fn create_dir_durably(fs: &dyn Fs, dir: &Path) -> Result<()> {
+    let mut missing = Vec::new();
+    for ancestor in dir.ancestors().filter(|ancestor| *ancestor != Path::new("")) {
+        if fs.exists(ancestor).map_err(|error| Error::io("look for", ancestor, error))? {
+            break;
+        }
+        missing.push(ancestor);
+    }
+    fs.create_dir_all(dir).map_err(|error| Error::io("create", dir, error))?;
+    for created in missing {
+        let parent = created.parent().filter(|parent| *parent != Path::new(""));
+        let parent = parent.unwrap_or(Path::new("."));
+        fs.sync_dir(parent).map_err(|error| Error::io("sync", parent, error))?;
+    }
+    Ok(())
 }
 
 pub(crate) fn take_lock(fs: &dyn Fs, dir: &Path) -> Result<Box<dyn LockGuard>> {

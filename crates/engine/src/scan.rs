@@ -33,14 +33,10 @@ pub type KeyValue = (Bytes, Bytes);
 /// met; the scan ends there.
 #[derive(Debug)]
 pub struct Scan {
-    state: State,
-}
-
-#[derive(Debug)]
-enum State {
-    Open(Box<OpenScan>),
-    Failed(Error),
-    Done,
+    /// `None` once the scan has ended.
+    open: Option<Box<OpenScan>>,
+    /// Yielded once, then the scan has ended.
+    failed: Option<Error>,
 }
 
 /// What both halves share.
@@ -68,8 +64,6 @@ struct Half {
     /// The last key this end decided on; meaningful once `has_decided`.
     key: Vec<u8>,
     has_decided: bool,
-    /// Backwards: the entry the half stopped at while the cursor already went on.
-    held: Option<KeyValue>,
 }
 
 impl Scan {
@@ -80,34 +74,31 @@ impl Scan {
         at_ms: Option<u64>,
         span: Span,
     ) -> Self {
-        let state = match tree {
-            Err(error) => State::Failed(error),
-            Ok(_) if span.is_empty() => State::Done,
+        match tree {
+            Err(error) => Self { open: None, failed: Some(error) },
+            Ok(_) if span.is_empty() => Self { open: None, failed: None },
             Ok(tree) => {
                 let place = Place { core: Arc::clone(core), tree, seq, at_ms, span };
-                State::Open(Box::new(OpenScan { place, front: None, back: None }))
+                Self {
+                    open: Some(Box::new(OpenScan { place, front: None, back: None })),
+                    failed: None,
+                }
             }
-        };
-        Self { state }
+        }
     }
 
     /// Runs one step; an error or the end closes the scan.
+    #[inline]
     fn step<T>(
         &mut self,
         step: impl FnOnce(&mut OpenScan) -> Result<Option<T>>,
     ) -> Option<Result<T>> {
-        let outcome = match std::mem::replace(&mut self.state, State::Done) {
-            State::Open(mut open) => {
-                let outcome = step(&mut open);
-                if matches!(outcome, Ok(Some(_))) {
-                    self.state = State::Open(open);
-                }
-                outcome
-            }
-            State::Failed(error) => Err(error),
-            State::Done => Ok(None),
-        };
-        outcome.transpose()
+        let Some(open) = &mut self.open else { return self.failed.take().map(Err) };
+        let outcome = step(open).transpose();
+        if !matches!(outcome, Some(Ok(_))) {
+            self.open = None;
+        }
+        outcome
     }
 
     /// How many entries are left, without making their keys and values.
@@ -145,7 +136,7 @@ impl Place {
     fn half(&self, seek: impl FnOnce(&mut MergingIterator<Source>) -> Result<()>) -> Result<Half> {
         let mut cursor = self.tree.cursor(ReadOptions::default());
         seek(&mut cursor)?;
-        Ok(Half { cursor, key: Vec::new(), has_decided: false, held: None })
+        Ok(Half { cursor, key: Vec::new(), has_decided: false })
     }
 }
 
@@ -214,8 +205,7 @@ impl OpenScan {
             back.key.clear();
             back.key.extend_from_slice(entry.user_key);
             back.has_decided = true;
-            back.decide(place)?;
-            if let Some(item) = back.held.take() {
+            if let Some(item) = back.decide(place)? {
                 return Ok(Some(item));
             }
         }
@@ -224,19 +214,23 @@ impl OpenScan {
 }
 
 impl Half {
-    /// Walks backwards over all versions of the current key and holds its visible value, if any.
-    fn decide(&mut self, place: &Place) -> Result<()> {
-        while self.cursor.is_valid() && self.cursor.key().user_key == self.key {
+    /// Walks backwards over all versions of the key it stands on, oldest first, and answers its
+    /// visible value, if any.
+    #[inline]
+    fn decide(&mut self, place: &Place) -> Result<Option<KeyValue>> {
+        let mut visible = None;
+        loop {
             let entry = self.cursor.key();
             if entry.seq <= place.seq {
                 let stored = self.cursor.value_bytes();
                 let meaning = resolve(entry.kind, &stored, place.now())?;
-                let key = self.cursor.key_bytes();
-                self.held = value_of(meaning, stored).map(|value| (key, value));
+                visible = value_of(meaning, stored).map(|value| (self.cursor.key_bytes(), value));
             }
             self.cursor.prev()?;
+            if !self.cursor.is_valid() || self.cursor.key().user_key != self.key {
+                return Ok(visible);
+            }
         }
-        Ok(())
     }
 }
 

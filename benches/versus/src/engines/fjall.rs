@@ -59,7 +59,7 @@ impl Engine for Fjall {
             Order::Descending => {
                 let end = from.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Included);
                 let range = (std::ops::Bound::<&[u8]>::Unbounded, end);
-                self.keyspace.range(range).rev().take(limit).try_for_each(&mut each)?;
+                self.keyspace.range::<&[u8], _>(range).rev().take(limit).try_for_each(&mut each)?;
             }
         }
         Ok(count)

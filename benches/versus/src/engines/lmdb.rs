@@ -1,4 +1,5 @@
 //! LMDB, one transaction a write.
+#![allow(unsafe_code, reason = "opening an LMDB environment is unsafe")]
 
 use std::ops::Bound;
 use std::path::Path;

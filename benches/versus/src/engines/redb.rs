@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
-use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, Durability, ReadableDatabase, TableDefinition};
 
 use super::{Engine, Order};
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use alluvium::fs::{Fs, StdFs};
 use alluvium::{Builder, Db, Keyspace, KeyspaceOptions, Persist};
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
 /// The folder used when none is named.
@@ -106,13 +106,7 @@ impl Target {
 
     /// Opens a database that must be there.
     pub(crate) fn open_existing_db(&self) -> Result<Db> {
-        if self.is_missing() {
-            bail!(
-                "there is no database in {}: `alluvium set` or `alluvium import` makes one, and \
-                 --db names another folder",
-                self.dir().display()
-            );
-        }
+        self.refuse_missing()?;
         Ok(self.builder()?.create_if_missing(false).open()?)
     }
 
@@ -130,11 +124,25 @@ impl Target {
         Ok(db.keyspace(name, options)?)
     }
 
-    /// Whether the folder holds nothing at all. A folder that lost some of its files is for the
-    /// engine to judge.
+    /// Refuses a folder that holds no database, with what would make one.
+    pub(crate) fn refuse_missing(&self) -> Result<()> {
+        ensure!(
+            !self.is_missing(),
+            "there is no database in {}: `alluvium set` or `alluvium import` makes one, and --db \
+             names another folder",
+            self.dir().display()
+        );
+        Ok(())
+    }
+
+    /// Whether the folder has no file of a database at all. One that lost some of its files is for
+    /// the engine to judge.
     fn is_missing(&self) -> bool {
+        let is_ours = |name: &String| {
+            name == "CURRENT" || [".table", ".wal"].iter().any(|suffix| name.ends_with(suffix))
+        };
         match StdFs.list(self.dir()) {
-            Ok(names) => names.is_empty(),
+            Ok(names) => !names.iter().any(is_ours),
             Err(error) => error.kind() == std::io::ErrorKind::NotFound,
         }
     }

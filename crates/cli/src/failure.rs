@@ -50,7 +50,7 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     if is_closed_pipe(error) {
         return ExitCode::SUCCESS;
     }
-    say(format_args!("error: {error:#}"));
+    say(format_args!("error: {}", message(error)));
     if kind_of(error) == Some(ErrorKind::Corrupt) {
         say(format_args!(
             "hint: `alluvium check --deep` lists all damage; restore the file from a checkpoint or \
@@ -58,6 +58,24 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
         ));
     }
     ExitCode::from(code(error))
+}
+
+/// The error and its causes, each said once: many an error already quotes its cause.
+pub(crate) fn message(error: &anyhow::Error) -> String {
+    let is_bare_io = error.chain().len() == 1 && error.is::<io::Error>();
+    // All other errors of files name the file.
+    let mut said = String::from(if is_bare_io { "cannot write the output" } else { "" });
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if said.ends_with(&cause) {
+            continue;
+        }
+        if !said.is_empty() {
+            said.push_str(": ");
+        }
+        said.push_str(&cause);
+    }
+    said
 }
 
 /// Writes one line to standard error.
@@ -106,6 +124,15 @@ mod tests {
         assert_eq!(code(&Failure::KeyMissing("a".into()).into()), 3);
         let io: Result<(), _> = Err(io::Error::other("disk on fire"));
         assert_eq!(code(&io.context("cannot write").unwrap_err()), 1);
+    }
+
+    #[test]
+    fn causes_are_said_once() {
+        let full = || io::Error::other("disk full");
+        let engine = alluvium::Error::io("write", "a.wal", full());
+        let error = anyhow::Error::from(engine).context("line 3");
+        assert_eq!(message(&error), "line 3: cannot write a.wal: disk full");
+        assert_eq!(message(&full().into()), "cannot write the output: disk full");
     }
 
     #[test]

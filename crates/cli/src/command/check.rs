@@ -25,6 +25,7 @@ pub(crate) struct Arguments {
 /// Prints what was found; damage is a failure with exit code 4.
 pub(crate) fn run(target: &Target, arguments: &Arguments, output: &mut Output) -> Result<()> {
     let depth = if arguments.deep { Depth::Deep } else { Depth::Quick };
+    target.refuse_missing()?;
     let report = check(Arc::new(StdFs), target.dir(), depth)?;
     if output.is_json() {
         output.json(&to_json(&report, arguments.deep))?;

@@ -71,7 +71,7 @@ fn converse(
             Err(error) if failure::is_closed_pipe(&error) => return Err(error),
             Err(error) => {
                 output.finish()?;
-                failure::say(format_args!("error: {error:#}"));
+                failure::say(format_args!("error: {}", failure::message(&error)));
             }
         }
     }

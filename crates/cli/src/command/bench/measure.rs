@@ -13,6 +13,8 @@ use crate::stopwatch::Stopwatch;
 
 /// Digits of a latency that are kept.
 const DIGITS: u8 = 3;
+/// Longest latency that is told apart from longer ones, in nanoseconds: an hour.
+const LONGEST_NANOS: u64 = 3_600_000_000_000;
 
 /// What one thread noted.
 #[derive(Debug)]
@@ -27,7 +29,8 @@ pub(super) struct Share {
 
 impl Share {
     fn new() -> Self {
-        let latencies = Histogram::new(DIGITS).expect("three digits are within the limits");
+        let latencies = Histogram::new_with_max(LONGEST_NANOS, DIGITS);
+        let latencies = latencies.expect("an hour and three digits are within the limits");
         Self { latencies, bytes: 0, found: 0, clock: Stopwatch::start() }
     }
 
@@ -109,4 +112,40 @@ pub(super) fn measure(setup: &Setup, workload: Workload) -> Result<Row> {
         found: whole.found,
         latencies: whole.latencies,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use alluvium::{Db, Persist};
+
+    use super::*;
+    use crate::command::bench::values::Values;
+
+    /// Every moment of a thread belongs to one operation: the latencies add up to the time.
+    #[test]
+    fn latencies_add_up_to_the_time_taken() {
+        let db = Db::in_memory().unwrap();
+        let (keyspace, values) = (db.default_keyspace(), Values::new(100_000, 1));
+        let persist = Persist::Buffer;
+        let setup = Setup { db, keyspace, keys: 200, threads: 2, seed: 1, persist, values };
+        for workload in [Workload::FillRandom, Workload::ReadRandom, Workload::ReadSeq] {
+            let row = measure(&setup, workload).unwrap();
+            assert_eq!(row.operations, 200);
+            let sum = Duration::from_nanos((row.latencies.mean() * 200.0) as u64);
+            // Two threads, less what each waits for the start; a thousandth is lost to rounding.
+            assert!(sum <= 2 * row.elapsed + row.elapsed / 100 + Duration::from_millis(1));
+            let most = Duration::from_nanos(row.latencies.max());
+            assert!(most * 200 >= sum, "{workload:?}: {most:?} of {sum:?}");
+        }
+    }
+
+    #[test]
+    fn long_latencies_are_kept() {
+        let mut share = Share::new();
+        share.latencies.saturating_record(5_000_000_000);
+        share.latencies.saturating_record(1_000);
+        let kept = share.latencies.max();
+        assert!((4_990_000_000..5_010_000_000).contains(&kept), "{kept}");
+        assert_eq!(share.latencies.min(), 1_000);
+    }
 }

@@ -1,4 +1,10 @@
 //! Records into batches, batches into the database, in order.
+//!
+//! Every few megabytes the log is made durable on the side, while the import goes on: when something
+//! stops it, most of what was read is known to be on the disk.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use alluvium::{Batch, Persist};
 use anyhow::Result;
@@ -10,6 +16,8 @@ use crate::database::Database;
 const BATCH_RECORDS: usize = 1000;
 /// … or this many bytes, whichever comes first.
 const BATCH_BYTES: usize = 1 << 20;
+/// The log is made durable at this many bytes.
+const SYNC_BYTES: usize = 32 << 20;
 
 /// Commits records in batches and knows how many are safe.
 #[derive(Debug)]
@@ -17,15 +25,20 @@ pub(super) struct Sink<'d> {
     database: &'d Database,
     persist: Persist,
     batch: Batch,
-    imported: Imported,
+    committed: u64,
+    /// Of those, the ones known to be on the disk; counted up by a thread of the database.
+    durable: Arc<AtomicU64>,
     bytes: u64,
+    /// Bytes committed since the log was last made durable.
+    unsynced_bytes: usize,
 }
 
 impl<'d> Sink<'d> {
     /// A sink whose batches are each as durable as `persist` says.
     pub(super) fn new(database: &'d Database, persist: Persist) -> Self {
         let batch = database.db.batch();
-        Self { database, persist, batch, imported: Imported::default(), bytes: 0 }
+        let durable = Arc::new(AtomicU64::new(0));
+        Self { database, persist, batch, committed: 0, durable, bytes: 0, unsynced_bytes: 0 }
     }
 
     /// Takes a record; answers whether that committed a batch.
@@ -43,13 +56,13 @@ impl<'d> Sink<'d> {
     pub(super) fn finish(&mut self) -> Result<()> {
         self.commit()?;
         self.database.db.persist(Persist::Sync)?;
-        self.imported.durable = self.imported.committed;
+        self.durable.store(self.committed, Ordering::Release);
         Ok(())
     }
 
     /// How many records are committed and durable so far.
     pub(super) fn imported(&self) -> Imported {
-        self.imported
+        Imported { committed: self.committed, durable: self.durable.load(Ordering::Acquire) }
     }
 
     /// Bytes of the records taken.
@@ -59,12 +72,24 @@ impl<'d> Sink<'d> {
 
     fn commit(&mut self) -> Result<()> {
         let batch = std::mem::replace(&mut self.batch, self.database.db.batch());
-        let records = batch.len() as u64;
-        batch.commit(self.persist)?;
-        self.imported.committed += records;
+        let committed = self.committed + batch.len() as u64;
+        self.unsynced_bytes += batch.size_bytes();
         if self.persist == Persist::Sync {
-            self.imported.durable = self.imported.committed;
+            batch.commit(Persist::Sync)?;
+            self.durable.store(committed, Ordering::Release);
+        } else if self.unsynced_bytes >= SYNC_BYTES {
+            self.unsynced_bytes = 0;
+            let durable = Arc::clone(&self.durable);
+            batch.commit_then(Persist::Sync, move |synced| {
+                // A failure poisons the database: the next commit tells it.
+                if synced.is_ok() {
+                    durable.fetch_max(committed, Ordering::AcqRel);
+                }
+            })?;
+        } else {
+            batch.commit(Persist::Buffer)?;
         }
+        self.committed = committed;
         Ok(())
     }
 }

@@ -47,7 +47,8 @@ passed over. `export` gives the same bytes back.
 
 The key is the field that --key names:
   jsonl  a path into each object, as `id` or `user.name`; the text of a string, the digits of a number.
-         Without --key it is the number of the line, in twelve digits, so keys keep the file's order.
+         Without --key it is the number of the line, in twelve digits: keys keep the file's order. A second
+         file would replace the first one's records; --key-prefix keeps them apart.
   csv    the name of a column, when the first line holds names (it is not stored then), or the number
   tsv    of a column, from 1 on, when every line is a record. Without --key it is the first column.
          TSV knows no quotes; CSV quotes with \"…\", and a quoted field may hold line ends.

@@ -156,7 +156,7 @@ fn an_export_replaces_the_file_as_a_whole() {
 /// Killed at any moment, an import leaves the beginning of the file, whole records only.
 #[test]
 fn a_killed_import_leaves_a_prefix() {
-    let lines = people(400_000);
+    let lines = people(150_000);
     let half = lines.len() / 2;
     let cut = half + lines[half..].find('\n').unwrap() + 1;
     for round in 0..3 {

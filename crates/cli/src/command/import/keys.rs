@@ -169,7 +169,11 @@ impl Columns {
             .iter()
             .map(|field| self.said(&record[field.clone()]))
             .collect::<Result<_, _>>()?;
-        names.iter().position(|found| **found == *name.as_bytes()).ok_or_else(|| {
+        let by_name = names.iter().position(|found| **found == *name.as_bytes());
+        // No column is called `2`: then the second is meant.
+        let by_number = || name.parse().ok().and_then(|at: usize| at.checked_sub(1));
+        let place = by_name.or_else(|| by_number().filter(|at| *at < names.len()));
+        place.ok_or_else(|| {
             let names: Vec<_> = names.iter().map(|name| String::from_utf8_lossy(name)).collect();
             format!("it names no column `{name}`, but {}", names.join(", "))
         })
@@ -214,6 +218,9 @@ mod tests {
         assert!(key(&mut named, "Ada").unwrap_err().contains("1 columns"));
         let mut missing = keys(Format::Csv, Some("id"), true);
         assert!(key(&mut missing, "a,b").unwrap_err().contains("no column `id`, but a, b"));
+        let mut numbered = keys(Format::Tsv, Some("2"), true);
+        assert_eq!(key(&mut numbered, "a\tb"), Ok(None));
+        assert_eq!(key(&mut numbered, "x\ty"), Ok(Some("p:y".into())));
     }
 
     #[test]

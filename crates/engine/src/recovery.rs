@@ -144,24 +144,33 @@ fn prepare_folder(builder: &Builder) -> Result<()> {
             dir.display()
         )));
     }
-    create_dir_durably(&**fs, dir)
+    // Whoever wrote CURRENT made the folder durable first.
+    if exists { Ok(()) } else { create_dir_durably(&**fs, dir) }
 }
 
 /// Creates `dir` and those above it that are missing, and makes all their names durable: a power
 /// cut must not take the folder with everything in it.
+///
+/// That a folder is there does not make its name durable: a process that died, or a shell a moment
+/// ago, may have created it without a sync. So those that were there are synced as well, as far as
+/// we may open them.
 pub(crate) fn create_dir_durably(fs: &dyn Fs, dir: &Path) -> Result<()> {
-    let mut missing = Vec::new();
+    let mut missing = 0;
     for ancestor in dir.ancestors().filter(|ancestor| *ancestor != Path::new("")) {
         if fs.exists(ancestor).map_err(|error| Error::io("look for", ancestor, error))? {
             break;
         }
-        missing.push(ancestor);
+        missing += 1;
     }
     fs.create_dir_all(dir).map_err(|error| Error::io("create", dir, error))?;
-    for created in missing {
-        let parent = created.parent().filter(|parent| *parent != Path::new(""));
-        let parent = parent.unwrap_or(Path::new("."));
-        fs.sync_dir(parent).map_err(|error| Error::io("sync", parent, error))?;
+    for (depth, parent) in dir.ancestors().skip(1).enumerate() {
+        let parent = if parent == Path::new("") { Path::new(".") } else { parent };
+        match fs.sync_dir(parent) {
+            Ok(()) => {}
+            Err(error)
+                if depth >= missing && error.kind() == std::io::ErrorKind::PermissionDenied => {}
+            Err(error) => return Err(Error::io("sync", parent, error)),
+        }
     }
     Ok(())
 }

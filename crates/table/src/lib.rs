@@ -36,6 +36,8 @@ mod cache;
 mod filter;
 mod footer;
 mod frame;
+#[doc(hidden)]
+pub mod fuzzing;
 mod handle;
 mod index;
 mod iter;

@@ -6,8 +6,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use alluvium_base::{FileNumber, KeyspaceId, MergingIterator};
-use alluvium_compaction::{Below, Output, Pick, PickContext, pick, pick_manual, write_tables};
+use alluvium_base::{KeyspaceId, MergingIterator};
+use alluvium_compaction::{
+    Below, ManualRange, Output, Pick, PickContext, pick, pick_manual_range, write_tables,
+};
 use alluvium_manifest::{KeyspaceChange, Level, TableMeta, VersionEdit};
 use alluvium_table::{ReadOptions, RunIterator, Table};
 
@@ -186,31 +188,28 @@ impl Core {
         start: Option<&[u8]>,
         end: Option<&[u8]>,
     ) -> Result<()> {
-        // Tables written from here on are as good as they get.
-        let done_before = self.numbers.take();
+        let range = ManualRange {
+            start,
+            end,
+            // Tables written from here on are as good as they get, and later writes are left alone:
+            // the compaction ends even while writes go on.
+            done_before: self.numbers.take(),
+            written_by: self.publisher.visible(),
+        };
         loop {
             self.check_writable()?;
-            let Some(compaction) = self.next_manual(id, start, end, done_before) else {
-                return Ok(());
-            };
+            let Some(compaction) = self.next_manual(id, &range) else { return Ok(()) };
             self.run_compaction(&compaction)?;
             self.schedule.notify_progress();
         }
     }
 
-    fn next_manual(
-        &self,
-        id: KeyspaceId,
-        start: Option<&[u8]>,
-        end: Option<&[u8]>,
-        done_before: FileNumber,
-    ) -> Option<Compaction> {
+    fn next_manual(&self, id: KeyspaceId, range: &ManualRange<'_>) -> Option<Compaction> {
         let mut schedule = self.schedule.lock();
         let view: Arc<ReadView> = self.view.load_full();
         let tree = Arc::clone(view.tree(id).ok()?);
         let busy = schedule.busy_tables(id);
-        let options = tree.options.compaction();
-        let pick = pick_manual(&tree.version, &options, start, end, done_before, &busy)?;
+        let pick = pick_manual_range(&tree.version, &tree.options.compaction(), range, &busy)?;
         schedule.mark_busy(id, pick.numbers());
         Some(Compaction { tree, pick })
     }

@@ -69,7 +69,7 @@ pub(crate) fn recover(builder: Builder) -> Result<Core> {
         options: builder.wal(),
         recovered: replayed.segments,
     })?;
-    remove_obsolete(&*fs, &dir, &names, &manifest, &replayed.empty);
+    remove_obsolete(&*fs, &dir, &names, &manifest);
 
     let core = Core {
         dir,
@@ -266,15 +266,9 @@ fn sync_log_files(fs: &dyn Fs, dir: &Path, names: &[FileName]) -> Result<()> {
     Ok(())
 }
 
-/// Removes files of ours that nothing names: tables of unfinished jobs, older manifests, empty
-/// segments. What resists is removed by the next open.
-fn remove_obsolete(
-    fs: &dyn Fs,
-    dir: &Path,
-    names: &[FileName],
-    manifest: &Manifest,
-    empty_segments: &[FileNumber],
-) {
+/// Removes files of ours that nothing names: tables of unfinished jobs and older manifests. What
+/// resists is removed by the next open.
+fn remove_obsolete(fs: &dyn Fs, dir: &Path, names: &[FileName], manifest: &Manifest) {
     let keyspaces = manifest.state().keyspaces.values();
     let live: std::collections::BTreeSet<FileNumber> = keyspaces
         .flat_map(|keyspace| keyspace.version.tables().map(|(_, meta)| meta.number))
@@ -282,9 +276,9 @@ fn remove_obsolete(
     let is_obsolete = |name: &FileName| match *name {
         FileName::Table(number) => !live.contains(&number),
         FileName::Manifest(number) => number != manifest.number(),
-        FileName::Wal(number) => empty_segments.contains(&number),
         FileName::CurrentTemporary | FileName::OptionsTemporary => true,
-        FileName::Current | FileName::Lock | FileName::Options => false,
+        // Settling the log removed the segments that nobody needs.
+        FileName::Wal(_) | FileName::Current | FileName::Lock | FileName::Options => false,
     };
     for name in names.iter().copied().filter(is_obsolete) {
         let path = name.in_dir(dir);

@@ -194,6 +194,15 @@ impl SegmentMaker {
             {
                 Ok(Box::new(BufferedWriter::new(file.clone())))
             }
+            // Too little room to reserve a whole segment may be enough to open the database and
+            // read it, or to make room.
+            Err(error)
+                if error.kind() == io::ErrorKind::StorageFull
+                    && self.options.mode == WalMode::Auto =>
+            {
+                file.set_len(0)?;
+                Ok(Box::new(BufferedWriter::new(file.clone())))
+            }
             Err(error) => Err(error),
         }
     }

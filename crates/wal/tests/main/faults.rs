@@ -61,6 +61,21 @@ fn a_full_disk_poisons_and_reopening_with_room_goes_on() {
     log.sync().unwrap();
 }
 
+/// A database on a full disk could not even be opened for reading: its log wanted a whole segment.
+#[test]
+fn a_log_begins_where_there_is_no_room_for_a_whole_segment() {
+    let (disk, fs) = new_disk(4, true);
+    disk.set_capacity(Some(600));
+    let options = alluvium_wal::WalOptions { segment_size: 64 << 10, ..SMALL };
+    let (mut log, _) = Log::open(&fs, options).unwrap();
+    assert_eq!(log.wal.mode(), "buffered");
+    log.append(100).unwrap();
+    log.sync().unwrap();
+    let error = (0..10).find_map(|_| log.append(100).err()).expect("the disk is full");
+    assert!(error.is_disk_full(), "{error}");
+    assert!(Found::in_dir(&disk.crash(Survival::None)).unwrap().check(1, log.last) >= 1);
+}
+
 #[test]
 fn a_failed_creation_ahead_is_tried_once_more_when_it_is_needed() {
     for is_mapped in [false, true] {

@@ -142,6 +142,28 @@ pub(crate) fn script(rounds: usize) -> Vec<Step> {
     steps
 }
 
+/// A shorter one, for trying many faults on each operation.
+pub(crate) fn short_script() -> Vec<Step> {
+    use Persist::{Buffer, Sync};
+    let commit = |n: usize, persist| {
+        let key = format!("k{}", n % 5);
+        let writes = vec![put("default", &key, value(n, 300)), put("other", &key, value(n, 40))];
+        Step::Commit(writes, persist)
+    };
+    let mut steps = vec![Step::Create("other")];
+    steps.extend((0..5).map(|n| commit(n, if n == 2 { Sync } else { Buffer })));
+    steps.push(Step::Flush);
+    steps.extend((5..14).map(|n| commit(n, Buffer)));
+    steps.extend([Step::Work, Step::Persist, Step::Create("fleeting")]);
+    steps.push(Step::Commit(vec![put("fleeting", "k", "v"), remove("default", "k1")], Buffer));
+    steps.extend([Step::Flush, Step::Drop("fleeting"), Step::Reopen]);
+    steps.extend((14..17).map(|n| commit(n, if n == 15 { Sync } else { Buffer })));
+    steps.extend([Step::Compact, Step::Checkpoint("copies/one")]);
+    steps.extend((17..20).map(|n| commit(n, Buffer)));
+    steps.push(Step::Reopen);
+    steps
+}
+
 /// A workload under way.
 #[derive(Debug)]
 pub(crate) struct Run {

@@ -1,0 +1,105 @@
+//! The database through its public API, on the real disk.
+
+use std::hint::black_box;
+
+use alluvium::{Db, KeyValue, Persist, Read, Result};
+use alluvium_benches::{criterion, key, shuffled, value};
+use alluvium_testkit::SeededRandom;
+use criterion::{Criterion, Throughput};
+
+const ENTRIES: u64 = 200_000;
+const SCANNED: usize = 100;
+const DISK: &str = "the disk works and has room";
+
+fn writes(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("engine/write");
+    let value = value(&mut SeededRandom::new(1));
+    for (name, order) in [("ascending", (0..ENTRIES).collect()), ("random", shuffled(ENTRIES))] {
+        let dir = tempfile::tempdir().expect(DISK);
+        let db = Db::open(dir.path()).expect(DISK);
+        let mut next = order.iter().cycle();
+        let mut next = || key(*next.next().expect("it goes round"));
+        group.throughput(Throughput::Elements(1));
+        group.bench_function(format!("insert {name}"), |bencher| {
+            bencher.iter(|| db.insert(next(), value).expect(DISK));
+        });
+        let keyspace = db.default_keyspace();
+        group.throughput(Throughput::Elements(1_000));
+        group.bench_function(format!("batch of 1000 {name}"), |bencher| {
+            bencher.iter(|| {
+                let mut batch = db.batch();
+                for _ in 0..1_000 {
+                    batch.insert(&keyspace, next(), value);
+                }
+                batch.commit(Persist::Buffer).expect(DISK);
+            });
+        });
+    }
+    group.finish();
+}
+
+/// Half of the entries in tables and all of those cached, the other half in the memtable.
+fn filled(dir: &std::path::Path) -> Db {
+    let db = Db::open(dir).expect(DISK);
+    let mut random = SeededRandom::new(1);
+    let order = shuffled(ENTRIES);
+    let (old, new) = order.split_at(order.len() / 2);
+    for &n in old {
+        db.insert(key(2 * n), value(&mut random)).expect(DISK);
+    }
+    db.compact().expect(DISK);
+    for &n in new {
+        db.insert(key(2 * n), value(&mut random)).expect(DISK);
+    }
+    assert_eq!(db.count().expect(DISK), ENTRIES);
+    db
+}
+
+fn walk(scan: impl Iterator<Item = Result<KeyValue>>) -> usize {
+    scan.map(|entry| entry.expect(DISK).1.len()).sum()
+}
+
+fn reads(criterion: &mut Criterion) {
+    let dir = tempfile::tempdir().expect(DISK);
+    let db = filled(dir.path());
+    let order = shuffled(ENTRIES);
+    let mut next = order.iter().cycle();
+    let mut next = || 2 * *next.next().expect("it goes round");
+    let mut group = criterion.benchmark_group("engine/read");
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("get", |bencher| {
+        bencher.iter(|| black_box(db.get(key(next())).expect(DISK).expect("it is there")));
+    });
+    group.bench_function("get absent", |bencher| {
+        bencher.iter(|| assert!(db.get(key(next() + 1)).expect(DISK).is_none()));
+    });
+    group.throughput(Throughput::Elements(64));
+    group.bench_function("get many of 64", |bencher| {
+        bencher.iter(|| {
+            let keys: [_; 64] = std::array::from_fn(|_| key(next()));
+            black_box(db.get_many(keys).expect(DISK))
+        });
+    });
+    group.throughput(Throughput::Elements(SCANNED as u64));
+    group.bench_function("seek and 100 next", |bencher| {
+        bencher.iter(|| walk(db.range(key(next())..).take(SCANNED)));
+    });
+    group.bench_function("seek and 100 next back", |bencher| {
+        bencher.iter(|| walk(db.range(..key(next())).rev().take(SCANNED)));
+    });
+    group.throughput(Throughput::Elements(ENTRIES));
+    group.bench_function("full scan", |bencher| {
+        bencher.iter(|| walk(db.iter()));
+    });
+    group.bench_function("full scan back", |bencher| {
+        bencher.iter(|| walk(db.iter().rev()));
+    });
+    group.finish();
+}
+
+fn main() {
+    let mut criterion = criterion();
+    writes(&mut criterion);
+    reads(&mut criterion);
+    criterion.final_summary();
+}

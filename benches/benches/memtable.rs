@@ -1,0 +1,74 @@
+//! Inserting into memtables, looking up in them, walking over them.
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use alluvium_base::Seq;
+use alluvium_benches::{criterion, key, put, shuffled, value, walk, walk_back};
+use alluvium_memtable::{Memtable, PackedMemtable, SkiplistMemtable};
+use alluvium_testkit::SeededRandom;
+use criterion::{BatchSize, Criterion, Throughput};
+
+const ENTRIES: u64 = 50_000;
+
+type Make = fn() -> Arc<dyn Memtable>;
+
+const MEMTABLES: [(&str, Make); 2] = [
+    ("packed", || Arc::new(PackedMemtable::new())),
+    ("skiplist", || Arc::new(SkiplistMemtable::new())),
+];
+
+fn fill(memtable: &dyn Memtable, order: &[u64]) {
+    let value = value(&mut SeededRandom::new(1));
+    for (&n, seq) in order.iter().zip(1..) {
+        put(memtable, &key(n), seq, &value);
+    }
+}
+
+fn measure(criterion: &mut Criterion, (name, make): (&str, Make)) {
+    let mut group = criterion.benchmark_group(format!("memtable/{name}"));
+    let (ascending, random): (Vec<u64>, _) = ((0..ENTRIES).collect(), shuffled(ENTRIES));
+    group.throughput(Throughput::Elements(ENTRIES));
+    for (order, numbers) in [("ascending", &ascending), ("random", &random)] {
+        group.bench_function(format!("insert {order}"), |bencher| {
+            let insert = |memtable: Arc<dyn Memtable>| {
+                fill(&*memtable, numbers);
+                memtable
+            };
+            bencher.iter_batched(make, insert, BatchSize::PerIteration);
+        });
+    }
+    let memtable = make();
+    fill(&*memtable, &random);
+    group.bench_function("iterate", |bencher| {
+        bencher.iter(|| walk(&mut *Arc::clone(&memtable).iter()));
+    });
+    group.bench_function("iterate back", |bencher| {
+        bencher.iter(|| walk_back(&mut *Arc::clone(&memtable).iter()));
+    });
+    group.throughput(Throughput::Elements(1));
+    let mut next = random.iter().cycle();
+    group.bench_function("get", |bencher| {
+        bencher.iter(|| {
+            let &n = next.next().expect("it goes round");
+            black_box(memtable.get(&key(n), Seq::MAX).expect("it is there"))
+        });
+    });
+    group.bench_function("get absent", |bencher| {
+        bencher.iter(|| {
+            let &n = next.next().expect("it goes round");
+            let mut absent = key(n);
+            absent[15] = b'x';
+            assert!(memtable.get(&absent, Seq::MAX).is_none());
+        });
+    });
+    group.finish();
+}
+
+fn main() {
+    let mut criterion = criterion();
+    for memtable in MEMTABLES {
+        measure(&mut criterion, memtable);
+    }
+    criterion.final_summary();
+}

@@ -3,7 +3,8 @@
 //!
 //! The targets are built here as `cargo fuzz` builds them, with the coverage that libFuzzer steers
 //! by, so that only nightly is needed. New inputs go to `fuzz/corpus`, failing ones to
-//! `fuzz/artifacts`, where `cargo fuzz` looks for them; `fuzz/seeds` is read if it is there.
+//! `fuzz/artifacts`, where `cargo fuzz` looks for them; `fuzz/seeds` and `fuzz/dictionaries` are read
+//! where a target has some.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -116,6 +117,10 @@ fn run_command(machine: &Machine, programs: &Path, name: &str) -> Result<Command
         .arg(corpus)
         // As cargo-fuzz sets it; and looking for leaks needs ptrace, which containers forbid.
         .env("ASAN_OPTIONS", "detect_odr_violation=0:detect_leaks=0");
+    let dictionary = Path::new("fuzz/dictionaries").join(format!("{name}.dict"));
+    if machine.root.join(&dictionary).exists() {
+        command.arg(format!("-dict={}", dictionary.display()));
+    }
     let seeds = Path::new("fuzz/seeds").join(name);
     if machine.root.join(&seeds).exists() {
         command.arg(seeds);

@@ -7,8 +7,9 @@ use crate::tidy::syntax::Token;
 /// The one file that may hold `unsafe`: a log segment seen as memory.
 const UNSAFE_FILE: &str = "crates/base/src/fs/mapped.rs";
 
-/// Where a file may excuse itself: test binaries, and the rivals we measure, whose calls are unsafe.
-const EXCUSABLE: &[&str] = &["/tests/", "benches/versus/"];
+/// Where a file may excuse itself: test binaries, fuzz targets, and the rivals we measure, whose
+/// calls are unsafe.
+const EXCUSABLE: &[&str] = &["/tests/", "fuzz/", "benches/versus/"];
 
 /// `unsafe` stands in one file. An excusable one may have some too, where it says why in an `allow`.
 pub(in crate::tidy) fn place(source: &Source) -> Vec<Finding> {
@@ -85,6 +86,7 @@ mod tests {
     fn tests_and_rivals_may_excuse_themselves_and_a_library_may_not() {
         let excused = format!("#![allow(unsafe_code, reason = \"an allocator\")]\n{BLOCK}");
         assert_eq!(lines_found(place, "crates/memtable/tests/memory.rs", &excused), [0; 0]);
+        assert_eq!(lines_found(place, "fuzz/src/memory.rs", &excused), [0; 0]);
         assert_eq!(lines_found(place, "benches/versus/src/lmdb.rs", &excused), [0; 0]);
         assert_eq!(lines_found(place, "benches/versus/src/lmdb.rs", BLOCK), [2]);
         assert_eq!(lines_found(place, "crates/memtable/src/a.rs", &excused), [3]);

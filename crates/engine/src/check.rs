@@ -3,13 +3,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use alluvium_base::{FileName, Fs, KeyspaceId};
+use alluvium_base::{Bytes, FileName, Fs, KeyspaceId, Seq};
 use alluvium_manifest::{Manifest, TableMeta};
 use alluvium_table::{BlockCache, Table};
-use alluvium_wal::replay;
+use alluvium_wal::{RecordAt, replay};
 
 use crate::core::check_identity;
-use crate::recovery::{list_files, parse_stored_options};
+use crate::recovery::{list_files, missing_is_damage, parse_stored_options};
+use crate::replay::RecordOrder;
 use crate::{Error, Result};
 
 /// How much [`check`] reads.
@@ -60,10 +61,19 @@ pub fn check(fs: Arc<dyn Fs>, dir: impl AsRef<Path>, depth: Depth) -> Result<Che
     let _lock = crate::recovery::take_lock(&*fs, dir)?;
     let mut report = CheckReport::default();
     note(&mut report.damage, crate::options_file::check(&*fs, dir));
-    check_log(&*fs, dir, &mut report);
     match Manifest::recover(Arc::clone(&fs), dir) {
-        Ok(recovered) => check_tables(&fs, dir, &recovered, depth, &mut report),
-        Err(error) => report.damage.push(error),
+        Ok(recovered) => {
+            let mut order = RecordOrder::new(dir, &recovered.state);
+            check_log(&*fs, dir, &mut report, &mut |first, payload, at| {
+                order.check(first, &payload, at.segment, at.offset).map(drop)
+            });
+            check_tables(&fs, dir, &recovered, depth, &mut report);
+        }
+        Err(error) => {
+            report.damage.push(error);
+            // What the records say cannot be judged without the manifest; that they are sound can.
+            check_log(&*fs, dir, &mut report, &mut |_, _, _| Ok(()));
+        }
     }
     Ok(report)
 }
@@ -72,8 +82,13 @@ fn note(damage: &mut Vec<Error>, result: Result<()>) {
     damage.extend(result.err());
 }
 
-fn check_log(fs: &dyn Fs, dir: &Path, report: &mut CheckReport) {
-    match replay(fs, dir, &mut |_, _, _| Ok(())) {
+fn check_log(
+    fs: &dyn Fs,
+    dir: &Path,
+    report: &mut CheckReport,
+    each: &mut dyn FnMut(Seq, Bytes, RecordAt) -> Result<()>,
+) {
+    match replay(fs, dir, each) {
         Ok(replayed) => {
             report.log_records = replayed.records;
             report.torn_bytes = replayed.torn.map_or(0, |torn| torn.dropped_bytes);
@@ -113,7 +128,8 @@ fn check_table(
     depth: Depth,
 ) -> Result<()> {
     let path = FileName::Table(meta.number).in_dir(dir);
-    let file = fs.open(&path).map_err(|error| Error::io("open", &path, error))?;
+    let file = fs.open(&path).map_err(|error| Error::io("open", &path, error));
+    let file = file.map_err(missing_is_damage)?;
     let table = Table::open(file, &path, meta.number, keyspace, Arc::clone(cache))?;
     check_identity(&table, meta)?;
     match depth {

@@ -22,7 +22,7 @@ use alluvium_base::fs::LockGuard;
 use alluvium_base::{FileName, FileNumber, FileNumbers, Fs, KeyspaceId, Seq};
 use alluvium_manifest::{Cause, Manifest, VersionEdit};
 use alluvium_table::BlockCache;
-use alluvium_wal::{WalConfig, replay, settle, start};
+use alluvium_wal::{WalConfig, renew, replay, settle, start};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
@@ -49,7 +49,9 @@ pub(crate) fn recover(builder: Builder) -> Result<Core> {
     adopt_default_keyspace(&builder, &mut manifest)?;
     crate::options_file::write(&builder)?;
 
-    sync_log_files(&*fs, &dir, &names)?;
+    // First the log is made durable: a flush during replay may only name what the log would bring
+    // back after a power cut right then.
+    renew(&*fs, &dir, &replay(&*fs, &dir, &mut |_, _, _| Ok(()))?)?;
     let cache = BlockCache::new(builder.cache_bytes as usize);
     let mut replaying = LogReplay::new(&builder, &numbers, &mut manifest);
     let replayed = replay(&*fs, &dir, &mut |first, payload, at| {
@@ -122,7 +124,9 @@ fn install_recovered(
                 active,
                 immutable: Vec::new(),
                 version: Arc::clone(&keyspace.version),
-                tables: Arc::new(core.open_version(keyspace.id, &keyspace.version)?),
+                tables: Arc::new(
+                    core.open_version(keyspace.id, &keyspace.version).map_err(missing_is_damage)?,
+                ),
             };
             view.set(keyspace.id, Some(tree));
         }
@@ -131,6 +135,17 @@ fn install_recovered(
     core.stalls.update(&view);
     core.view.store(Arc::new(view));
     Ok(())
+}
+
+/// While nothing runs, a table that the manifest names and the folder lacks is damage: it was
+/// removed, or the manifest is an old one.
+pub(crate) fn missing_is_damage(error: Error) -> Error {
+    if let Error::Io { path, source, .. } = &error
+        && source.kind() == std::io::ErrorKind::NotFound
+    {
+        return Error::corrupt(path, 0, "it is missing, and the manifest names it");
+    }
+    error
 }
 
 /// The folder must be there, or may be made.
@@ -253,17 +268,6 @@ pub(crate) fn parse_stored_options(manifest: &Path, stored: &[u8]) -> Result<Key
         serde_json::from_slice(stored).map_err(|error| damage(error.to_string()))?;
     options.check().map_err(|error| damage(error.to_string()))?;
     Ok(options)
-}
-
-/// Makes durable what the log's files hold now: a flush during replay may only name what the log
-/// would bring back after a power cut right then.
-fn sync_log_files(fs: &dyn Fs, dir: &Path, names: &[FileName]) -> Result<()> {
-    for name in names.iter().filter(|name| matches!(name, FileName::Wal(_))) {
-        let path = name.in_dir(dir);
-        let file = fs.open_writable(&path).map_err(|error| Error::io("open", &path, error))?;
-        file.sync().map_err(|error| Error::io("sync", &path, error))?;
-    }
-    Ok(())
 }
 
 /// Removes files of ours that nothing names: tables of unfinished jobs and older manifests. What

@@ -5,14 +5,14 @@
 //! entries of keyspaces that were dropped, are passed over.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use alluvium_base::{
-    BatchReader, Bytes, Clock, FileName, FileNumber, FileNumbers, Fs, KeyspaceId, Seq,
+    BatchEntry, BatchReader, Bytes, Clock, FileName, FileNumber, FileNumbers, Fs, KeyspaceId, Seq,
 };
 use alluvium_compaction::{Below, GcContext, Output, write_tables};
-use alluvium_manifest::{Cause, KeyspaceChange, Level, Manifest, VersionEdit};
+use alluvium_manifest::{Cause, KeyspaceChange, Level, Manifest, State, VersionEdit};
 use alluvium_memtable::Memtable;
 
 use crate::options::{Builder, KeyspaceOptions};
@@ -31,8 +31,61 @@ pub(crate) struct LogReplay<'a> {
     flushed: BTreeMap<KeyspaceId, Seq>,
     options: BTreeMap<KeyspaceId, KeyspaceOptions>,
     memtables: BTreeMap<KeyspaceId, ActiveMemtable>,
+    order: RecordOrder,
+}
+
+/// Checks that the records of a log hold batches that follow each other and what the manifest says.
+#[derive(Debug)]
+pub(crate) struct RecordOrder {
+    dir: PathBuf,
+    /// Nothing up to here has to be in the log.
+    flushed: Seq,
+    next_keyspace: KeyspaceId,
     /// The last sequence of the last record.
     last: Option<Seq>,
+}
+
+impl RecordOrder {
+    pub(crate) fn new(dir: &Path, state: &State) -> Self {
+        let flushed = state.keyspaces.values().map(|keyspace| keyspace.flushed).min();
+        Self {
+            dir: dir.to_owned(),
+            // Without any keyspace nothing was ever written.
+            flushed: flushed.unwrap_or_default(),
+            next_keyspace: state.next_keyspace,
+            last: None,
+        }
+    }
+
+    /// Takes the next record and answers its entries. Fails with [`Error::Corrupt`] when it does
+    /// not follow the one before it or holds no batch.
+    pub(crate) fn check(
+        &mut self,
+        first: Seq,
+        payload: &Bytes,
+        segment: FileNumber,
+        offset: u64,
+    ) -> Result<Vec<BatchEntry>> {
+        let damage =
+            |what: String| Error::corrupt(FileName::Wal(segment).in_dir(&self.dir), offset, what);
+        let needed = self.last.unwrap_or(self.flushed).next();
+        let follows = if self.last.is_some() { first == needed } else { first <= needed };
+        if !follows {
+            return Err(damage(format!(
+                "writes {needed} to {first} are missing before this record: \
+                 a log segment was lost or removed"
+            )));
+        }
+        let entries: Result<Vec<_>> = BatchReader::new(payload).and_then(Iterator::collect);
+        let entries = entries.map_err(|error| damage(error.to_string()))?;
+        if let Some(stranger) = entries.iter().find(|entry| entry.keyspace >= self.next_keyspace) {
+            return Err(damage(format!("keyspace {} never existed", stranger.keyspace.0)));
+        }
+        if !entries.is_empty() {
+            self.last = Some(first.plus(entries.len() as u64 - 1));
+        }
+        Ok(entries)
+    }
 }
 
 impl<'a> LogReplay<'a> {
@@ -47,10 +100,10 @@ impl<'a> LogReplay<'a> {
             clock: Arc::clone(&builder.clock),
             numbers: Arc::clone(numbers),
             flushed: flushed_seqs(manifest),
+            order: RecordOrder::new(&builder.dir, manifest.state()),
             manifest,
             options: BTreeMap::new(),
             memtables: BTreeMap::new(),
-            last: None,
         }
     }
 
@@ -63,26 +116,7 @@ impl<'a> LogReplay<'a> {
         segment: FileNumber,
         offset: u64,
     ) -> Result<()> {
-        let damage =
-            |what: String| Error::corrupt(FileName::Wal(segment).in_dir(&self.dir), offset, what);
-        let needed = match self.last {
-            Some(last) => last.next(),
-            None => self.flushed.values().min().map_or(Seq::ZERO, |flushed| flushed.next()),
-        };
-        let follows = if self.last.is_some() { first == needed } else { first <= needed };
-        if !follows {
-            return Err(damage(format!(
-                "writes {needed} to {first} are missing before this record: \
-                 a log segment was lost or removed"
-            )));
-        }
-        let entries: Result<Vec<_>> = BatchReader::new(payload).and_then(Iterator::collect);
-        let entries = entries.map_err(|error| damage(error.to_string()))?;
-        if let Some(stranger) =
-            entries.iter().find(|entry| entry.keyspace >= self.manifest.state().next_keyspace)
-        {
-            return Err(damage(format!("keyspace {} never existed", stranger.keyspace.0)));
-        }
+        let entries = self.order.check(first, payload, segment, offset)?;
         for (at, entry) in (0..).zip(&entries) {
             let seq = first.plus(at);
             // No flushed sequence is known of a dropped keyspace.
@@ -90,13 +124,10 @@ impl<'a> LogReplay<'a> {
                 self.insert(payload, entry, seq);
             }
         }
-        if !entries.is_empty() {
-            self.last = Some(first.plus(entries.len() as u64 - 1));
-        }
         self.flush_full()
     }
 
-    fn insert(&mut self, payload: &Bytes, entry: &alluvium_base::BatchEntry, seq: Seq) {
+    fn insert(&mut self, payload: &Bytes, entry: &BatchEntry, seq: Seq) {
         let active =
             self.memtables.entry(entry.keyspace).or_insert_with(|| ActiveMemtable::new(seq));
         active.memtable.insert(payload, entry.key.clone(), entry.value.clone(), seq, entry.kind);
@@ -125,11 +156,11 @@ impl<'a> LogReplay<'a> {
         Ok(options)
     }
 
-    /// Writes a memtable to L0. The log's files were synced before replay began, so what the edit
+    /// Writes a memtable to L0. The log was made durable before replay began, so what the edit
     /// declares flushed cannot outlive what came before it.
     fn flush(&mut self, id: KeyspaceId) -> Result<()> {
         let Some(full) = self.memtables.remove(&id) else { return Ok(()) };
-        let Some(last) = self.last else { return Ok(()) };
+        let Some(last) = self.order.last else { return Ok(()) };
         let options = self.options_of(id)?;
         let now_ms = self.clock.now_ms();
         let output = Output {
@@ -163,6 +194,6 @@ impl<'a> LogReplay<'a> {
     /// The last sequence ever given, and the memtables that are left.
     pub(crate) fn finish(self) -> (Seq, BTreeMap<KeyspaceId, ActiveMemtable>) {
         let known = self.manifest.state().last_seq;
-        (self.last.map_or(known, |last| last.max(known)), self.memtables)
+        (self.order.last.map_or(known, |last| last.max(known)), self.memtables)
     }
 }

@@ -18,10 +18,11 @@
 //! | `release` | which segments there are, and letting go of those nobody needs |
 //! | `reader` | one file being read, without trust |
 //! | `replay` | all of a log read: torn tail or damage? |
+//! | `renew` | writing again what a failed sync may have dropped |
 //! | `settle` | making a replay's result the durable truth |
 //! | `log_file` | the same records in one growing file, for the manifest |
 //!
-//! Life of a log: [`replay`] what is there, [`settle`] it, then [`start`] behind it.
+//! Life of a log: [`replay`] what is there, [`renew`] and [`settle`] it, then [`start`] behind it.
 //!
 //! Invariants:
 //! - A log is a prefix of what was appended. Everything before its durable watermark is there or
@@ -35,6 +36,7 @@ mod log_file;
 mod options;
 mod reader;
 mod release;
+mod renew;
 mod replay;
 mod segment;
 mod settle;
@@ -44,6 +46,7 @@ mod writer;
 pub use format::MAX_PAYLOAD_BYTES;
 pub use log_file::{LogFileWriter, ReplayedFile, replay_file};
 pub use options::{SegmentInfo, WalConfig, WalMode, WalOptions};
+pub use renew::renew;
 pub use replay::{RecordAt, Replayed, TornTail, replay};
 pub use settle::settle;
 pub use sync::Wal;

@@ -47,6 +47,8 @@ pub(crate) struct LogReader {
     pub(crate) offset: u64,
     /// The file's header.
     pub(crate) header: FoundHeader,
+    /// The highest watermark of the records that were read.
+    pub(crate) watermark: Place,
     window: Window,
 }
 
@@ -60,7 +62,8 @@ impl LogReader {
         let read = window.at(0, FILE_HEADER_BYTES.min(len) as usize, len);
         let bytes = read.map_err(|error| Error::io("read", &path, error))?;
         let header = FileHeader::decode(bytes, role, number, &path)?;
-        Ok(Self { path, number, len, offset: FILE_HEADER_BYTES, header, window })
+        let (offset, watermark) = (FILE_HEADER_BYTES, Place::default());
+        Ok(Self { path, number, len, offset, header, watermark, window })
     }
 
     /// Where the next record begins.
@@ -77,6 +80,7 @@ impl LogReader {
             return Ok(Step::Unverified);
         }
         self.offset += record_bytes(payload.len());
+        self.watermark = self.watermark.max(header.watermark);
         Ok(match header.kind {
             RecordKind::Data => Step::Data { header, payload, offset },
             RecordKind::Watermark => Step::Watermark,

@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use alluvium_base::{Bytes, Error, FileName, FileNumber, Fs, Result, Seq};
 
 use crate::SegmentInfo;
-use crate::format::{BARE_RECORD_BYTES, FoundHeader, PREDECESSOR_OFFSET, Role};
+use crate::format::{BARE_RECORD_BYTES, FoundHeader, PREDECESSOR_OFFSET, Place, Role};
 use crate::reader::{Behind, LogReader, Step};
 
 /// What a log held.
@@ -40,6 +40,8 @@ pub struct Replayed {
     pub records: u64,
     /// Where the last of `segments` wants its sealed mark, unless it has one.
     pub(crate) unsealed_at: Option<u64>,
+    /// Everything before this place was durable, the records say.
+    pub(crate) durable: Place,
     /// Everything behind the last of `segments`, oldest first, the empty ones included.
     pub(crate) behind: Vec<FileNumber>,
 }
@@ -177,6 +179,7 @@ impl Walk<'_> {
             }
         };
         info.bytes = reader.offset;
+        self.replayed.durable = self.replayed.durable.max(reader.watermark);
         self.replayed.unsealed_at = (ended == Ended::Unverified).then_some(reader.offset);
         self.replayed.segments.push(info);
         if has_records {

@@ -33,7 +33,7 @@ impl Core {
         if self.commit_flush(id, oldest, &written)? {
             return Ok(());
         }
-        // The keyspace was dropped meanwhile.
+        // The keyspace was dropped meanwhile, or somebody else flushed this memtable.
         self.remove_tables(written.iter().map(|meta| meta.number));
         Ok(())
     }
@@ -58,7 +58,7 @@ impl Core {
     }
 
     /// Makes a flush's result the truth. Answers false, having done nothing, if the keyspace was
-    /// dropped.
+    /// dropped or its oldest memtable is another one by now.
     fn commit_flush(
         &self,
         id: KeyspaceId,
@@ -66,7 +66,12 @@ impl Core {
         written: &[TableMeta],
     ) -> Result<bool> {
         let mut manifest = self.manifest.lock();
-        if !manifest.state().keyspaces.contains_key(&id) {
+        // Memtables are taken away under the manifest's lock alone: what is oldest now stays it.
+        let is_oldest = self.view.load().tree(id).is_ok_and(|tree| {
+            let oldest = tree.immutable.last();
+            oldest.is_some_and(|oldest| Arc::ptr_eq(&oldest.memtable, &flushed.memtable))
+        });
+        if !is_oldest || !manifest.state().keyspaces.contains_key(&id) {
             return Ok(false);
         }
         let mut edit = VersionEdit::new(Cause::Flush, self.clock.now_ms());

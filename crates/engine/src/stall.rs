@@ -153,7 +153,16 @@ impl Stalls {
     pub(crate) fn wait_for_progress(&self, core: &Core, cause: StallCause) -> Result<()> {
         let start = core.clock.monotonic();
         let waited = if core.background == Background::Manual {
-            core.step().and_then(|worked| if worked { Ok(()) } else { Err(stuck(core)) })
+            core.step().and_then(|worked| {
+                // Another thread may be at it, or just done.
+                let is_stuck =
+                    core.schedule.lock().is_idle() && must_wait(&core.view.load(), cause);
+                if worked || !is_stuck {
+                    std::thread::yield_now();
+                    return Ok(());
+                }
+                Err(stuck(core))
+            })
         } else {
             core.schedule.wait_for_progress(PATIENCE, || {
                 core.check_writable().is_err() || !must_wait(&core.view.load(), cause)

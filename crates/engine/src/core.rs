@@ -111,11 +111,16 @@ impl Core {
     #[inline]
     pub(crate) fn check_writable(&self) -> Result<()> {
         self.check_open()?;
-        match self.poison.get() {
-            Some(Error::Poisoned { cause }) => Err(Error::Poisoned { cause: cause.clone() }),
-            Some(cause) => Err(Error::Poisoned { cause: Arc::new(cause.clone()) }),
-            None => Ok(()),
+        self.poison_error().map_or(Ok(()), Err)
+    }
+
+    /// What a poisoned database answers to writes.
+    pub(crate) fn poison_error(&self) -> Option<Error> {
+        let error = self.poison.get()?;
+        if let Error::Poisoned { cause } = error {
+            return Some(Error::Poisoned { cause: Arc::clone(cause) });
         }
+        Some(Error::Poisoned { cause: Arc::new(error.clone()) })
     }
 
     /// Refuses all writes from now on: the log or the manifest failed, and its end is unknown.

@@ -76,8 +76,10 @@ impl Handle {
                 tracing::error!("a background thread panicked");
             }
         }
-        let synced =
-            if core.poison.get().is_some() { Ok(()) } else { core.sync_to(core.wal.written()) };
+        let synced = match core.poison_error() {
+            Some(poisoned) => Err(poisoned),
+            None => core.sync_to(core.wal.written()),
+        };
         core.lock.lock().take();
         synced
     }
@@ -236,6 +238,8 @@ impl Db {
     }
 
     /// Closes the database: stops background work, makes the log durable, gives back the lock.
+    /// Fails with [`Poisoned`](crate::ErrorKind::Poisoned), closed all the same, when the log or the
+    /// manifest failed before.
     /// Other handles answer [`Closed`](crate::ErrorKind::Closed) from then on. Dropping the last
     /// handle does the same, but cannot tell whether the last sync failed.
     pub fn close(self) -> Result<()> {

@@ -56,8 +56,8 @@ impl CrashPoint {
             name(self.survival)
         );
         if let Some((at, survival)) = self.then {
-            command +=
-                &format!(" ALLUVIUM_CRASH_THEN={at} ALLUVIUM_CRASH_THEN_MASK={}", name(survival));
+            let mask = name(survival);
+            command = format!("{command} ALLUVIUM_CRASH_THEN={at} ALLUVIUM_CRASH_THEN_MASK={mask}");
         }
         command + " cargo test -p alluvium --test trust crash::replay_one -- --ignored --nocapture"
     }
@@ -81,7 +81,11 @@ fn survivals(at: u64) -> Vec<Survival> {
     let mut all = vec![
         Survival::All,
         Survival::None,
-        Survival::Mask(if at % 2 == 0 { 0xaaaa_aaaa_aaaa_aaaa } else { 0x5555_5555_5555_5555 }),
+        Survival::Mask(if at.is_multiple_of(2) {
+            0xaaaa_aaaa_aaaa_aaaa
+        } else {
+            0x5555_5555_5555_5555
+        }),
         Survival::Mask(one),
         Survival::Mask(!one),
     ];
@@ -206,7 +210,7 @@ fn enumerate_recovery(mode: LogMode, rounds: usize, every: usize) -> u64 {
     for at in (0..).step_by(every) {
         let (run, is_done) = run_until(at, mode, &script);
         // The last of each kind: half the sectors, and chance.
-        let survival = if at % 2 == 0 { Survival::Random(at) } else { Survival::All };
+        let survival = if at.is_multiple_of(2) { Survival::Random(at) } else { Survival::All };
         let first = run.disk.crash(survival);
         for then in 0.. {
             let disk = first.crash(Survival::All);
@@ -239,7 +243,7 @@ fn enumerate_recovery(mode: LogMode, rounds: usize, every: usize) -> u64 {
 }
 
 fn survival_of_first(at: u64) -> Survival {
-    if at % 2 == 0 { Survival::Random(at) } else { Survival::All }
+    if at.is_multiple_of(2) { Survival::Random(at) } else { Survival::All }
 }
 
 /// Runs `enumerate` and says how fast.

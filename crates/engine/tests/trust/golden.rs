@@ -91,14 +91,14 @@ fn a_database_of_format_version_1_opens_and_reads_the_same() {
 
 fn options(filter: Filter, compression: Compression) -> KeyspaceOptions {
     KeyspaceOptions {
-        write_buffer_size: 4 << 10,
-        block_size: 256,
+        write_buffer_size: 16 << 10,
+        block_size: 512,
         compression: vec![compression],
         filter,
         l0_trigger: 2,
-        level_base_bytes: 2 << 10,
+        level_base_bytes: 6 << 10,
         level_multiplier: 2,
-        target_file_size: 1 << 10,
+        target_file_size: 4 << 10,
         ..KeyspaceOptions::default()
     }
 }

@@ -15,6 +15,12 @@
 //! All disks but those of `golden` and `kill` are simulated. Whatever is random prints its seed, and
 //! a failure prints the command that replays it.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "tests may fail loudly, and say what they measured"
+)]
+
 mod crash;
 mod fault;
 mod flips;

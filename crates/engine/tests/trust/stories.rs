@@ -1,7 +1,9 @@
 //! Bugs that were found, each with its story.
 
-use alluvium::{LogMode, Persist, Read};
-use alluvium_testkit::{SimClock, SimFs, Survival};
+use std::sync::Arc;
+
+use alluvium::{Depth, ErrorKind, LogMode, Persist, Read, check};
+use alluvium_testkit::{Fault, FaultPlan, OpClass, SimClock, SimFs, Survival};
 
 use crate::workload::builder;
 
@@ -20,4 +22,91 @@ fn a_folder_that_is_there_is_not_yet_durable() {
     let found = disk.crash(Survival::None);
     let reopened = builder(&found, &clock, LogMode::Mapped).open().unwrap();
     assert!(reopened.contains_key("k").unwrap());
+}
+
+/// Several threads flushed the same memtable at once; the second to finish set aside the next one,
+/// unflushed, and its writes were gone until the database was reopened.
+#[test]
+fn a_memtable_flushed_by_two_threads_is_set_aside_once() {
+    let (disk, clock) = (SimFs::new(2), SimClock::new(0));
+    let db = builder(&disk, &clock, LogMode::Mapped).open().unwrap();
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let db = &db;
+            scope.spawn(move || {
+                for n in 0..200 {
+                    let key = format!("{thread}/{n:04}");
+                    db.insert(&key, [0; 100]).unwrap();
+                    db.flush().unwrap();
+                    assert!(db.contains_key(&key).unwrap(), "{key} is gone");
+                }
+            });
+        }
+    });
+    assert_eq!(db.count().unwrap(), 800);
+}
+
+/// A poisoned database was closed with `Ok`, as if its log had been made durable.
+#[test]
+fn closing_a_poisoned_database_tells_why_it_is_not_durable() {
+    let (disk, clock) = (SimFs::new(3), SimClock::new(0));
+    let db = builder(&disk, &clock, LogMode::Mapped).open().unwrap();
+    db.insert("k", "v").unwrap();
+    let plan = FaultPlan::nth(0, Fault::SyncFailsOnce).only_on(&[OpClass::Sync]);
+    disk.set_faults(plan);
+    assert_eq!(db.persist(Persist::Sync).unwrap_err().kind(), ErrorKind::Io);
+    let error = db.close().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Poisoned);
+    assert!(error.to_string().contains("simulated SyncFailsOnce"), "{error}");
+}
+
+/// The kernel reports a failed sync once, drops the pages as clean and still shows them. A process
+/// that restarts reads them, syncs with success, and must not build on what is not on the disk.
+#[test]
+fn what_a_failed_sync_dropped_is_not_believed_after_a_restart() {
+    for mode in [LogMode::Mapped, LogMode::Buffered] {
+        let (disk, clock) = (SimFs::new(4), SimClock::new(0));
+        // Memtables so large that nothing is flushed, or the log would not matter.
+        let large = alluvium::KeyspaceOptions::default();
+        let builder =
+            |disk, clock, mode| builder(disk, clock, mode).default_keyspace(large.clone());
+        let db = builder(&disk, &clock, mode).open().unwrap();
+        for n in 0..10 {
+            db.insert(format!("before {n}"), [1; 100]).unwrap();
+        }
+        disk.set_faults(FaultPlan::nth(0, Fault::SyncFailsOnce).only_on(&[OpClass::Sync]));
+        assert!(db.persist(Persist::Sync).is_err());
+        let disk = disk.kill();
+        let db = builder(&disk, &clock, mode).open().unwrap();
+        assert_eq!(db.count().unwrap(), 10);
+        let mut batch = db.batch();
+        batch.insert(&db.default_keyspace(), "after", "acknowledged");
+        batch.commit(Persist::Sync).unwrap();
+        let found = disk.crash(Survival::None);
+        let db = builder(&found, &clock, mode).open().unwrap();
+        assert_eq!(db.count().unwrap(), 11, "{mode:?}");
+    }
+}
+
+/// `check` looked at the log's framing alone: that its first segment had been removed, and writes
+/// with it, was noticed by opening only.
+#[test]
+fn check_notices_that_the_log_lacks_writes() {
+    let (disk, clock) = (SimFs::new(5), SimClock::new(0));
+    let db = builder(&disk, &clock, LogMode::Buffered).open().unwrap();
+    db.keyspace("idle", crate::workload::tiny()).unwrap();
+    let idle = db.find_keyspace("idle").unwrap().unwrap();
+    idle.insert("holds back", "the log").unwrap();
+    for n in 0..40 {
+        db.insert(format!("{n}"), [1; 100]).unwrap();
+    }
+    assert!(db.stats().unwrap().log.segments > 1);
+    db.close().unwrap();
+    let first = disk.files().into_iter().map(|(path, _)| path);
+    let first = first.filter(|path| path.extension().is_some_and(|e| e == "wal")).min().unwrap();
+    disk.remove_file_durably(&first);
+    let opened = builder(&disk, &clock, LogMode::Buffered).open();
+    assert_eq!(opened.unwrap_err().kind(), ErrorKind::Corrupt);
+    let report = check(Arc::new(disk.clone()), crate::workload::DIR, Depth::Deep).unwrap();
+    assert_eq!(report.damage.len(), 1, "{:?}", report.damage);
 }

@@ -1,6 +1,7 @@
 //! Background workers: who flushes, who compacts, and one step of either for tests.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use alluvium_compaction::next_due_ms;
 use crate::compact::Compaction;
 use crate::core::Core;
 use crate::options::Background;
-use crate::schedule::Schedule;
+use crate::schedule::{Job, Schedule};
 use crate::{Error, Result};
 
 /// Longest nap of a compaction worker that waits for values to expire: the clock may be set.
@@ -34,6 +35,7 @@ pub(crate) fn spawn(core: &Arc<Core>) -> Result<Vec<JoinHandle<()>>> {
 }
 
 fn flush_until_stopped(core: &Core) {
+    let _guard = PoisonOnPanic(core);
     loop {
         let id = {
             let mut schedule = core.schedule.lock();
@@ -44,15 +46,17 @@ fn flush_until_stopped(core: &Core) {
                 if let Some(id) = core.claim_flush(&mut schedule) {
                     break id;
                 }
-                core.schedule.wait_for_work(&mut schedule, None);
+                let nap = schedule.until_retry(Job::Flush, core.clock.monotonic());
+                core.schedule.wait_for_work(&mut schedule, nap);
             }
         };
         let result = core.run_flush(id);
-        core.schedule.finished(core.report("flush", result));
+        core.finished(Job::Flush, id, result);
     }
 }
 
 fn compact_until_stopped(core: &Core) {
+    let _guard = PoisonOnPanic(core);
     loop {
         let compaction = {
             let mut schedule = core.schedule.lock();
@@ -63,12 +67,34 @@ fn compact_until_stopped(core: &Core) {
                 if let Some(compaction) = core.claim_compaction(&mut schedule) {
                     break compaction;
                 }
-                let nap = core.until_next_expiry();
+                let retry = schedule.until_retry(Job::Compaction, core.clock.monotonic());
+                let nap = core.until_next_expiry().into_iter().chain(retry).min();
                 core.schedule.wait_for_work(&mut schedule, nap);
             }
         };
         let result = core.run_compaction(&compaction);
-        core.schedule.finished(core.report("compaction", result));
+        core.finished(Job::Compaction, compaction.keyspace(), result);
+    }
+}
+
+/// A worker that dies leaves nobody to wait for: those who would are told why.
+struct PoisonOnPanic<'a>(&'a Core);
+
+impl Drop for PoisonOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let bug = "a background thread panicked: please report it with its message";
+            self.0.poison(&Error::invalid(bug));
+        }
+    }
+}
+
+/// Gives back the flush of a keyspace, however it ends.
+struct FlushClaim<'a>(&'a Core, KeyspaceId);
+
+impl Drop for FlushClaim<'_> {
+    fn drop(&mut self) {
+        self.0.schedule.release_flush(self.1);
     }
 }
 
@@ -78,19 +104,33 @@ impl Core {
         if self.poison.get().is_some() {
             return None;
         }
+        let now = self.clock.monotonic();
         let view = self.view.load();
-        let waiting = view
+        let mut waiting: Vec<_> = view
             .trees()
-            .filter(|tree| !tree.immutable.is_empty() && !schedule.flushing.contains(&tree.id));
-        let id = waiting.max_by_key(|tree| tree.immutable.len())?.id;
-        schedule.flushing.insert(id);
-        Some(id)
+            .filter(|tree| !schedule.is_pausing(Job::Flush, tree.id, now))
+            .map(|tree| (tree.immutable.len(), tree.id))
+            .filter(|(memtables, _)| *memtables > 0)
+            .collect();
+        waiting.sort_unstable_by(|a, b| b.cmp(a));
+        waiting.into_iter().map(|(_, id)| id).find(|&id| schedule.claim_flush(id))
     }
 
     fn run_flush(&self, id: KeyspaceId) -> Result<()> {
-        let result = self.flush_oldest(id);
-        self.schedule.lock().flushing.remove(&id);
-        result
+        let _claim = FlushClaim(self, id);
+        self.flush_oldest(id)
+    }
+
+    /// Takes note of how a worker's job ended. Giving up because the database closes or the
+    /// keyspace was dropped is no failure.
+    fn finished(&self, job: Job, id: KeyspaceId, result: Result<()>) {
+        let is_pointless =
+            self.cancel.load(Ordering::Acquire) || self.view.load().tree(id).is_err();
+        let result = result.or_else(|error| if is_pointless { Ok(()) } else { Err(error) });
+        if let Err(error) = &result {
+            tracing::warn!(%error, ?job, "background work failed and is tried again");
+        }
+        self.schedule.finished(job, id, result, self.clock.monotonic());
     }
 
     /// Whether a flush or a compaction is due.
@@ -106,6 +146,7 @@ impl Core {
 
     /// Does one piece of background work on the caller's thread; answers whether there was any.
     pub(crate) fn step(&self) -> Result<bool> {
+        let _inside = self.enter()?;
         self.check_writable()?;
         let flush = self.claim_flush(&mut self.schedule.lock());
         if let Some(id) = flush {
@@ -118,18 +159,6 @@ impl Core {
         }
     }
 
-    /// Giving up because the database closes is no failure; anything else is worth a line.
-    fn report(&self, work: &str, result: Result<()>) -> Result<()> {
-        let is_cancelled = self.cancel.load(std::sync::atomic::Ordering::Acquire);
-        match result {
-            Err(error) if !is_cancelled => {
-                tracing::warn!(%error, "{work} failed and is tried again");
-                Err(error)
-            }
-            Ok(()) | Err(_) => Ok(()),
-        }
-    }
-
     /// How long until time alone makes some table worth compacting: its values will have expired,
     /// and its space can be taken back without anyone reading it.
     fn until_next_expiry(&self) -> Option<Duration> {
@@ -137,6 +166,6 @@ impl Core {
         let view = self.view.load();
         let due = view.trees().filter_map(|tree| next_due_ms(&tree.version, now_ms));
         let next = due.min()?;
-        Some(Duration::from_millis(next - now_ms + 1).min(LONGEST_NAP))
+        Some(Duration::from_millis((next - now_ms).saturating_add(1)).min(LONGEST_NAP))
     }
 }

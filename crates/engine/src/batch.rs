@@ -103,8 +103,8 @@ impl Batch {
 
     /// Makes all writes at once: visible when the call returns. `then` is called once they are as
     /// durable as `persist` says, with the error if that failed, on a thread of the database: it
-    /// should be short and must not wait for other writes. Callbacks run in the order of their
-    /// batches.
+    /// should be short and must not wait for other writes. With [`Persist::Sync`], callbacks run in
+    /// the order of their batches; with [`Persist::Buffer`], `then` is called before this returns.
     ///
     /// # Errors
     /// As for [`commit`](Self::commit), before anything is visible; `then` is not called then.
@@ -114,12 +114,7 @@ impl Batch {
         then: impl FnOnce(Result<()>) + Send + 'static,
     ) -> Result<()> {
         let handle = Arc::clone(&self.handle);
-        let log_end = match self.prepare()? {
-            Some(batch) => handle.core.write(&batch, Persist::Buffer)?,
-            None => handle.core.wal.written(),
-        };
-        handle.core.when_durable(persist, log_end, Box::new(then));
-        Ok(())
+        handle.core.write_then(self.prepare()?.as_ref(), persist, Box::new(then))
     }
 
     fn add(

@@ -23,6 +23,7 @@ const COPY_BYTES: usize = 1 << 20;
 impl Core {
     /// Writes an openable copy into the new folder `to`.
     pub(crate) fn checkpoint(&self, to: &Path) -> Result<()> {
+        let _inside = self.enter()?;
         self.check_writable()?;
         prepare_target(&*self.fs, to)?;
         let manifest = self.manifest.lock();

@@ -75,7 +75,8 @@ impl Core {
     /// Writes a batch: visible when this returns, and as durable as `persist` says. Answers where
     /// its record ends in the log.
     pub(crate) fn write(&self, batch: &PreparedBatch, persist: Persist) -> Result<LogEnd> {
-        let log_end = self.write_if(batch, |_, _| Ok(true))?.expect("no condition was set");
+        let written = self.write_if(batch, |_, _| Ok(true), |_, _| {})?;
+        let log_end = written.expect("no condition was set");
         if persist == Persist::Sync {
             self.sync_to(log_end)?;
         }
@@ -84,11 +85,14 @@ impl Core {
 
     /// Writes a batch if `condition` holds at its place in the order, or answers `None`. The
     /// condition runs under the commit lock, when all earlier writes are visible in the view it is
-    /// given, but no sooner than the batch itself is admitted.
+    /// given, but no sooner than the batch itself is admitted. `logged` is called under the same
+    /// lock with the batch's last sequence and the end of its record: what it queues is in the
+    /// order of the writes, though it may not be visible yet.
     pub(crate) fn write_if(
         &self,
         batch: &PreparedBatch,
         condition: impl Fn(&ReadView, Seq) -> Result<bool>,
+        logged: impl FnOnce(Seq, LogEnd),
     ) -> Result<Option<LogEnd>> {
         loop {
             self.check_writable()?;
@@ -116,6 +120,7 @@ impl Core {
                 .append(first, last, &batch.payload, batch.checksum)
                 .inspect_err(|error| self.poison(error))?;
             commit.next_seq = last.next();
+            logged(last, log_end);
             commit.unchecked_bytes += batch.payload.len() as u64;
             drop(commit);
 

@@ -3,7 +3,7 @@
 //! Deciding is pure and lives in its own crate; here a decision is carried out. Inputs are marked
 //! busy while it runs, so that no other worker touches them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use alluvium_base::{KeyspaceId, MergingIterator};
@@ -13,11 +13,11 @@ use alluvium_compaction::{
 use alluvium_manifest::{KeyspaceChange, Level, TableMeta, VersionEdit};
 use alluvium_table::{ReadOptions, RunIterator, Table};
 
+use crate::Result;
 use crate::core::Core;
-use crate::schedule::Schedule;
+use crate::schedule::{Job, Schedule};
 use crate::source::Source;
 use crate::view::{ReadView, TreeView};
-use crate::{Error, Result};
 
 /// Compaction reads each block once: it leaves the cache alone and reads far ahead.
 const INPUT: ReadOptions = ReadOptions { fill_cache: false, readahead: true };
@@ -29,6 +29,31 @@ pub(crate) struct Compaction {
     pick: Pick,
 }
 
+/// What a compaction by hand does next.
+#[derive(Debug)]
+enum Step {
+    Run(Box<Compaction>),
+    /// Workers were in the way: look again.
+    Wait,
+    Done,
+}
+
+impl Compaction {
+    pub(crate) fn keyspace(&self) -> KeyspaceId {
+        self.tree.id
+    }
+}
+
+/// Gives back the inputs of a compaction, however it ends.
+struct TablesClaim<'a>(&'a Core, &'a Compaction);
+
+impl Drop for TablesClaim<'_> {
+    fn drop(&mut self) {
+        let Self(core, Compaction { tree, pick }) = self;
+        core.schedule.release_tables(tree.id, pick.numbers());
+    }
+}
+
 impl Core {
     /// Decides on the most urgent compaction and marks its inputs busy.
     pub(crate) fn claim_compaction(&self, schedule: &mut Schedule) -> Option<Compaction> {
@@ -38,8 +63,9 @@ impl Core {
         let view = self.view.load_full();
         let (snapshots, oldest_ms) = self.snapshots.live();
         let now_ms = self.clock.now_ms();
+        let now = self.clock.monotonic();
         let candidates = view.trees().filter_map(|tree| {
-            if schedule.manual.contains(&tree.id) {
+            if schedule.is_pausing(Job::Compaction, tree.id, now) {
                 return None;
             }
             let context = PickContext {
@@ -55,16 +81,14 @@ impl Core {
         Some(most_urgent)
     }
 
-    /// Carries out a claimed compaction and gives its inputs back.
+    /// Carries out a claimed compaction and gives its inputs back, however it ends.
     pub(crate) fn run_compaction(&self, compaction: &Compaction) -> Result<()> {
-        let result = if compaction.pick.is_trivial_move {
+        let _claim = TablesClaim(self, compaction);
+        if compaction.pick.is_trivial_move {
             self.move_tables(compaction)
         } else {
             self.merge_tables(compaction)
-        };
-        let id = compaction.tree.id;
-        self.schedule.lock().unmark_busy(id, compaction.pick.numbers());
-        result
+        }
     }
 
     /// A trivial move: nothing overlaps below, so the edit alone does it.
@@ -86,10 +110,9 @@ impl Core {
         let written = write_tables(&mut input, &gc, below, &output)?;
         self.counters.compaction_read(pick.input_bytes());
 
-        let opened: Result<Vec<_>> =
-            written.iter().map(|meta| self.open_table(tree.id, meta)).collect();
+        self.open_written(tree.id, &written)?;
         let added = written.iter().map(|meta| (pick.to, Arc::new(meta.clone()))).collect();
-        let is_committed = opened.and_then(|_| self.commit_compaction(compaction, added))?;
+        let is_committed = self.commit_compaction(compaction, added)?;
         if is_committed {
             tracing::debug!(keyspace = %tree.name, from = %pick.from, to = %pick.to,
                 inputs = pick.inputs.len(), outputs = written.len(), "compacted");
@@ -157,7 +180,7 @@ impl Core {
         let removed = compaction.pick.inputs.iter().map(|(level, meta)| (*level, meta.number));
         let removed = removed.collect();
         edit.changes.push(KeyspaceChange { keyspace: id, flushed: None, removed, added });
-        manifest.apply(edit).inspect_err(|error| self.poison(error))?;
+        self.apply(&mut manifest, edit)?;
         let version = Arc::clone(&manifest.state().keyspaces[&id].version);
         let tables = Arc::new(self.open_version(id, &version)?);
         self.install_tree(id, |tree| {
@@ -175,19 +198,7 @@ impl Core {
         end: Option<&[u8]>,
     ) -> Result<()> {
         self.flush_tree(id)?;
-        self.schedule.claim_by_hand(id);
-        let result = self.compact_claimed(id, start, end);
-        self.schedule.lock().manual.remove(&id);
-        self.schedule.notify_progress();
-        result
-    }
-
-    fn compact_claimed(
-        &self,
-        id: KeyspaceId,
-        start: Option<&[u8]>,
-        end: Option<&[u8]>,
-    ) -> Result<()> {
+        let _inside = self.enter()?;
         let range = ManualRange {
             start,
             end,
@@ -198,20 +209,32 @@ impl Core {
         };
         loop {
             self.check_writable()?;
-            let Some(compaction) = self.next_manual(id, &range) else { return Ok(()) };
-            self.run_compaction(&compaction)?;
-            self.schedule.notify_progress();
+            match self.next_manual(id, &range) {
+                Step::Run(compaction) => self.run_compaction(&compaction)?,
+                Step::Wait => {}
+                Step::Done => return Ok(()),
+            }
         }
     }
 
-    fn next_manual(&self, id: KeyspaceId, range: &ManualRange<'_>) -> Option<Compaction> {
+    /// The next step of a compaction by hand. Workers go on beside it; where they are in the way,
+    /// this waits until one has finished something.
+    fn next_manual(&self, id: KeyspaceId, range: &ManualRange<'_>) -> Step {
         let mut schedule = self.schedule.lock();
         let view: Arc<ReadView> = self.view.load_full();
-        let tree = Arc::clone(view.tree(id).ok()?);
+        let Ok(tree) = view.tree(id).cloned() else { return Step::Done };
+        let options = tree.options.compaction();
         let busy = schedule.busy_tables(id);
-        let pick = pick_manual_range(&tree.version, &tree.options.compaction(), range, &busy)?;
-        schedule.mark_busy(id, pick.numbers());
-        Some(Compaction { tree, pick })
+        if let Some(pick) = pick_manual_range(&tree.version, &options, range, &busy) {
+            schedule.mark_busy(id, pick.numbers());
+            return Step::Run(Box::new(Compaction { tree, pick }));
+        }
+        let nobody = BTreeSet::new();
+        if pick_manual_range(&tree.version, &options, range, &nobody).is_none() {
+            return Step::Done;
+        }
+        self.schedule.wait_for_change(schedule);
+        Step::Wait
     }
 
     /// Returns once no flush or compaction is due or running.
@@ -223,8 +246,8 @@ impl Core {
         loop {
             self.check_writable()?;
             let schedule = self.schedule.lock();
-            if let (Some(error), true) = (&schedule.last_failure, schedule.failures >= 2) {
-                return Err(Error::clone(error));
+            if let Some(error) = schedule.failure() {
+                return Err(error.clone());
             }
             if schedule.is_idle() && !self.has_work(&schedule) {
                 return Ok(());

@@ -7,7 +7,7 @@
 //! | view: what readers see | all of the above | replaced whole under `installing` |
 //! | who works on what | background workers | `schedule` |
 //!
-//! Lock order: `manifest`, then `commit`, then `installing`; `schedule`, `tables` and the snapshot
+//! Lock order: `changing_files`, then `manifest`, then `commit`, then `installing`; `schedule`, `tables` and the snapshot
 //! registry are leaves. Readers take no lock at all.
 
 use std::collections::HashMap;
@@ -18,11 +18,11 @@ use std::sync::{Arc, OnceLock};
 use alluvium_base::fs::LockGuard;
 use alluvium_base::{Clock, FileName, FileNumber, FileNumbers, Fs, KeyspaceId, Seq};
 use alluvium_compaction::GcContext;
-use alluvium_manifest::{Manifest, TableMeta, Version};
+use alluvium_manifest::{Manifest, TableMeta, Version, VersionEdit};
 use alluvium_table::{BlockCache, Table};
 use alluvium_wal::{Wal, WalWriter};
 use arc_swap::{ArcSwap, Guard};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RecursiveRwLock, RecursiveRwLockReadGuard};
 
 use crate::durable::DurabilityQueue;
 use crate::options::{Background, Persist};
@@ -32,7 +32,7 @@ use crate::snapshot::SnapshotRegistry;
 use crate::stall::Stalls;
 use crate::stats::Counters;
 use crate::view::{OpenTables, ReadView, Run, TreeView};
-use crate::{Error, Result};
+use crate::{Error, ErrorKind, Result};
 
 /// The shared heart of an open database.
 #[derive(Debug)]
@@ -69,6 +69,9 @@ pub(crate) struct Core {
     pub(crate) closed: AtomicBool,
     /// Tells running flushes and compactions to give up.
     pub(crate) cancel: AtomicBool,
+    /// Held shared by callers that change files, exclusively before the lock file is given back.
+    /// Lock order: before all others.
+    pub(crate) changing_files: RecursiveRwLock<()>,
     pub(crate) lock: Mutex<Option<Box<dyn LockGuard>>>,
 }
 
@@ -131,11 +134,35 @@ impl Core {
         self.schedule.notify_progress();
     }
 
+    /// Admits a caller that is going to change files. The database is not given to another opener
+    /// before the guard is dropped: two of them would use the same file numbers.
+    pub(crate) fn enter(&self) -> Result<RecursiveRwLockReadGuard<'_, ()>> {
+        let inside = self.changing_files.read();
+        self.check_open()?;
+        Ok(inside)
+    }
+
+    /// The commit point of every change to which tables and keyspaces there are. A failure poisons,
+    /// unless the edit was refused before anything was written.
+    pub(crate) fn apply(&self, manifest: &mut Manifest, edit: VersionEdit) -> Result<()> {
+        let before = manifest.number();
+        manifest.apply(edit).inspect_err(|error| {
+            if error.kind() != ErrorKind::Invalid {
+                self.poison(error);
+            }
+        })?;
+        if manifest.number() != before && manifest.is_obsolete(before) {
+            self.remove_file(FileName::Manifest(before));
+        }
+        Ok(())
+    }
+
     /// Replaces the view by a changed copy.
     pub(crate) fn install(&self, change: impl FnOnce(&mut ReadView)) {
         let installing = self.installing.lock();
         let mut view = ReadView::clone(&self.view.load());
         change(&mut view);
+        self.stalls.update(&view);
         let old = self.view.swap(Arc::new(view));
         drop(installing);
         // Freeing a memtable takes milliseconds; nobody waits for it here.
@@ -151,14 +178,14 @@ impl Core {
                 view.set(id, Some(tree));
             }
         });
-        self.stalls.update(&self.view.load());
     }
 
     /// What garbage rules may assume now: the live snapshots and the oldest moment any reader may
     /// take for "now". Pin the input first: snapshots taken later see all of it.
     pub(crate) fn gc_context(&self) -> GcContext {
-        let (seqs, oldest_ms) = self.snapshots.live();
+        // The clock comes first: a snapshot that is not listed then has a later moment.
         let now_ms = self.clock.now_ms();
+        let (seqs, oldest_ms) = self.snapshots.live();
         GcContext::new(seqs, oldest_ms.map_or(now_ms, |oldest| oldest.min(now_ms)))
     }
 
@@ -196,10 +223,14 @@ impl Core {
     pub(crate) fn remove_tables(&self, numbers: impl Iterator<Item = FileNumber>) {
         for number in numbers {
             self.tables.lock().remove(&number);
-            let path = FileName::Table(number).in_dir(&self.dir);
-            if let Err(error) = self.fs.remove(&path) {
-                tracing::warn!(path = %path.display(), %error, "cannot remove an obsolete table");
-            }
+            self.remove_file(FileName::Table(number));
+        }
+    }
+
+    fn remove_file(&self, name: FileName) {
+        let path = name.in_dir(&self.dir);
+        if let Err(error) = self.fs.remove(&path) {
+            tracing::warn!(path = %path.display(), %error, "cannot remove an obsolete file");
         }
     }
 }

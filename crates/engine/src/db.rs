@@ -76,10 +76,13 @@ impl Handle {
                 tracing::error!("a background thread panicked");
             }
         }
-        let synced = match core.poison_error() {
-            Some(poisoned) => Err(poisoned),
-            None => core.sync_to(core.wal.written()),
-        };
+        // Whoever is still changing files on a caller's thread comes to an end first: the next opener
+        // would use the same file numbers.
+        let _outside = core.changing_files.write();
+        core.wal.stop();
+        // A log that is sound is synced even if the manifest failed.
+        let synced = core.sync_to(core.wal.written());
+        let synced = core.poison_error().map_or(synced, Err);
         core.lock.lock().take();
         synced
     }

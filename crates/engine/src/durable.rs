@@ -3,10 +3,14 @@
 //! One thread takes all that wait, syncs the log once up to the last of them, and calls them in the
 //! order of their batches.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use alluvium_base::Seq;
 use alluvium_wal::LogEnd;
 use parking_lot::{Condvar, Mutex};
 
 use crate::Result;
+use crate::commit::PreparedBatch;
 use crate::core::Core;
 use crate::options::{Background, Persist};
 
@@ -22,8 +26,16 @@ pub(crate) struct DurabilityQueue {
 
 #[derive(Default)]
 struct Waiting {
-    callbacks: Vec<(LogEnd, Callback)>,
+    /// In the order of their writes: they are added under the commit lock.
+    callbacks: Vec<Entry>,
     is_stopping: bool,
+}
+
+struct Entry {
+    /// The write is visible once this is.
+    seq: Seq,
+    log_end: LogEnd,
+    callback: Callback,
 }
 
 impl std::fmt::Debug for Waiting {
@@ -40,17 +52,21 @@ impl DurabilityQueue {
             while waiting.callbacks.is_empty() && !waiting.is_stopping {
                 self.changed.wait(&mut waiting);
             }
-            let callbacks = std::mem::take(&mut waiting.callbacks);
+            let entries = std::mem::take(&mut waiting.callbacks);
             drop(waiting);
-            if callbacks.is_empty() {
-                return;
-            }
-            let end = callbacks.iter().map(|(end, _)| *end).max().unwrap_or_default();
-            let outcome = core.sync_to(end);
-            for (_, callback) in callbacks {
-                callback(outcome.clone());
+            let Some(last) = entries.last() else { return };
+            core.publisher.wait_for(last.seq);
+            let outcome = core.sync_to(last.log_end);
+            for entry in entries {
+                call(entry.callback, outcome.clone());
             }
         }
+    }
+
+    /// Adds a callback. Under the commit lock, so that the order is that of the writes.
+    fn add(&self, seq: Seq, log_end: LogEnd, callback: Callback) {
+        self.state.lock().callbacks.push(Entry { seq, log_end, callback });
+        self.changed.notify_one();
     }
 
     pub(crate) fn stop(&self) {
@@ -59,20 +75,38 @@ impl DurabilityQueue {
     }
 }
 
+/// A callback that panics must not take those behind it with it.
+fn call(callback: Callback, outcome: Result<()>) {
+    if catch_unwind(AssertUnwindSafe(|| callback(outcome))).is_err() {
+        tracing::error!("a callback of commit_then panicked");
+    }
+}
+
 impl Core {
-    /// Calls `callback` once the log is as durable up to `end` as `persist` says.
-    pub(crate) fn when_durable(&self, persist: Persist, end: LogEnd, callback: Callback) {
-        if persist == Persist::Buffer {
-            return callback(Ok(()));
+    /// Writes a batch, if there is one, and calls `callback` once it and all before it are as
+    /// durable as `persist` says.
+    pub(crate) fn write_then(
+        &self,
+        batch: Option<&PreparedBatch>,
+        persist: Persist,
+        callback: Callback,
+    ) -> Result<()> {
+        if persist == Persist::Buffer || self.background == Background::Manual {
+            match batch {
+                Some(batch) => drop(self.write(batch, Persist::Buffer)?),
+                None => self.check_writable()?,
+            }
+            call(callback, self.persist(persist));
+            return Ok(());
         }
-        let mut waiting = self.durable.state.lock();
-        if self.background == Background::Manual || waiting.is_stopping {
-            drop(waiting);
-            return callback(self.sync_to(end));
-        }
-        waiting.callbacks.push((end, callback));
-        drop(waiting);
-        self.durable.changed.notify_one();
+        let Some(batch) = batch else {
+            let commit = self.commit.lock();
+            self.check_writable()?;
+            self.durable.add(commit.next_seq.prev(), commit.log.end(), callback);
+            return Ok(());
+        };
+        let queue = |seq, log_end| self.durable.add(seq, log_end, callback);
+        self.write_if(batch, |_, _| Ok(true), queue).map(drop)
     }
 
     /// Makes everything written so far as durable as `persist` says.

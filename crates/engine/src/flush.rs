@@ -14,7 +14,12 @@ use alluvium_memtable::Memtable;
 use crate::Result;
 use crate::core::Core;
 use crate::options::Background;
+use crate::schedule::Job;
 use crate::view::{ImmutableMemtable, ReadView, TreeView};
+
+/// Size at which a flush begins another table, in bytes. One memtable makes one table, or tables of
+/// one flush would add to L0's count; but no index may outgrow what a table can hold.
+pub(crate) const FLUSH_TABLE_BYTES: u64 = 512 << 20;
 
 impl Core {
     /// Flushes the oldest immutable memtable of `id`, if there is one.
@@ -27,15 +32,23 @@ impl Core {
         self.sync_to(oldest.log_end)?;
 
         let written = self.write_memtable(tree, &oldest.memtable)?;
-        for meta in &written {
-            self.open_table(id, meta)?;
-        }
+        self.open_written(id, &written)?;
         if self.commit_flush(id, oldest, &written)? {
             return Ok(());
         }
         // The keyspace was dropped meanwhile, or somebody else flushed this memtable.
         self.remove_tables(written.iter().map(|meta| meta.number));
         Ok(())
+    }
+
+    /// Opens new tables before the edit that names them. If that fails, they are removed: the job
+    /// starts over and writes others.
+    pub(crate) fn open_written(&self, id: KeyspaceId, written: &[TableMeta]) -> Result<()> {
+        let opened = written.iter().try_for_each(|meta| self.open_table(id, meta).map(drop));
+        if opened.is_err() {
+            self.remove_tables(written.iter().map(|meta| meta.number));
+        }
+        opened
     }
 
     /// Writes the entries of a memtable to a table in L0.
@@ -50,8 +63,7 @@ impl Core {
         let gc = self.gc_context();
         let mut entries = Memtable::iter(Arc::clone(memtable));
         let count = |bytes| self.counters.flushed(bytes);
-        // One table, however large: tables of one flush would only add to L0's count.
-        let output = self.output(tree, Level(0), u64::MAX, &[], &count);
+        let output = self.output(tree, Level(0), FLUSH_TABLE_BYTES, &[], &count);
         let metas = write_tables(&mut *entries, &gc, Below::everything(), &output)?;
         tracing::debug!(keyspace = %tree.name, tables = metas.len(), "flushed a memtable");
         Ok(metas)
@@ -83,7 +95,7 @@ impl Core {
             added: written.iter().map(|meta| (Level(0), Arc::new(meta.clone()))).collect(),
         });
         edit.changes.extend(idle_keyspaces(&manifest, &self.view.load(), id, flushed.last));
-        manifest.apply(edit).inspect_err(|error| self.poison(error))?;
+        self.apply(&mut manifest, edit)?;
 
         let version = Arc::clone(&manifest.state().keyspaces[&id].version);
         let tables = Arc::new(self.open_version(id, &version)?);
@@ -122,13 +134,15 @@ impl Core {
             !view.tree(id).is_ok_and(waits)
         };
         if self.background == Background::Manual {
+            let _inside = self.enter()?;
             while !is_flushed(self) {
                 self.flush_oldest(id)?;
             }
             return Ok(());
         }
-        self.schedule
-            .wait_for_progress(1, || is_flushed(self) || self.check_writable().is_err())?;
+        self.schedule.wait_for_progress(Job::Flush, 1, || {
+            is_flushed(self) || self.check_writable().is_err()
+        })?;
         self.check_writable()
     }
 }

@@ -135,10 +135,11 @@ impl Keyspace {
             let now = ReadTime::Live(&*core.clock);
             let old = tree.get(key, seq, now)?;
             condition.check(old.as_deref(), key)?;
-            let committed = core.write_if(batch, |current, last_assigned| {
+            let is_still_so = |current: &ReadView, last_assigned| {
                 core.publisher.wait_for(last_assigned);
                 Ok(is_unchanged(current, tree, key, seq))
-            })?;
+            };
+            let committed = core.write_if(batch, is_still_so, |_, _| {})?;
             if let Some(log_end) = committed {
                 if core.default_persist == crate::Persist::Sync {
                     core.sync_to(log_end)?;

@@ -21,6 +21,7 @@ impl Core {
     ) -> Result<KeyspaceId> {
         Db::check_name(name)?;
         options.check()?;
+        let _inside = self.enter()?;
         self.check_writable()?;
         let mut manifest = self.manifest.lock();
         let state = manifest.state();
@@ -46,7 +47,7 @@ impl Core {
             removed: Vec::new(),
             added: Vec::new(),
         });
-        manifest.apply(edit).inspect_err(|error| self.poison(error))?;
+        self.apply(&mut manifest, edit)?;
         let tree = TreeView {
             id,
             name: name.into(),
@@ -62,6 +63,7 @@ impl Core {
 
     /// Drops the keyspace `name` and removes its tables.
     pub(crate) fn drop_keyspace(&self, name: &str) -> Result<()> {
+        let _inside = self.enter()?;
         self.check_writable()?;
         if name == DEFAULT_KEYSPACE {
             return Err(Error::invalid("the default keyspace cannot be dropped"));
@@ -78,7 +80,7 @@ impl Core {
         self.sync_to(self.wal.written())?;
         let mut edit = VersionEdit::new(Cause::DropKeyspace, self.clock.now_ms());
         edit.dropped.push(id);
-        manifest.apply(edit).inspect_err(|error| self.poison(error))?;
+        self.apply(&mut manifest, edit)?;
         {
             // Under the commit lock: no batch is between its check of the keyspace and the log.
             let _commit = self.commit.lock();

@@ -52,6 +52,15 @@ pub enum Filter {
     },
 }
 
+impl Filter {
+    fn bits_per_key(self) -> Option<u8> {
+        match self {
+            Self::None => None,
+            Self::Blocked { bits_per_key } | Self::Standard { bits_per_key } => Some(bits_per_key),
+        }
+    }
+}
+
 impl Default for Filter {
     fn default() -> Self {
         Self::Blocked { bits_per_key: 10 }
@@ -121,6 +130,10 @@ impl KeyspaceOptions {
             (
                 self.l0_trigger <= self.l0_slowdown && self.l0_slowdown < self.l0_stop,
                 "l0_trigger, l0_slowdown and l0_stop must rise in this order",
+            ),
+            (
+                self.filter.bits_per_key().is_none_or(|bits| (1..=32).contains(&bits)),
+                "a filter needs from 1 to 32 bits per key: Filter::None has none",
             ),
             (self.level_base_bytes >= 1, "level_base_bytes must be at least 1 byte"),
             (
@@ -306,6 +319,9 @@ impl Builder {
     pub(crate) fn check(&self) -> Result<()> {
         if self.log_segment_size < 4096 {
             return Err(Error::invalid("log_segment_size must be at least 4096 bytes"));
+        }
+        if self.max_log_bytes < 2 * self.log_segment_size {
+            return Err(Error::invalid("max_log_bytes must be at least twice log_segment_size"));
         }
         if self.background == Background::Threads(0) {
             return Err(Error::invalid(

@@ -55,7 +55,7 @@ impl<'a> ReadSource<'a> {
         let (view, visible) = core.pin();
         let tree = core.check_open().and_then(|()| view.tree(self.keyspace).cloned());
         let seq = self.at.map_or(visible, |(seq, _)| seq);
-        Scan::new(core, tree, seq, self.at.map(|(_, at_ms)| at_ms), span)
+        Scan::new(tree, seq, self.time().now_ms(), span)
     }
 }
 
@@ -94,6 +94,7 @@ pub trait Read {
         keys: impl IntoIterator<Item = K>,
     ) -> Result<Vec<Option<Bytes>>> {
         self.source().with(|tree, seq, now| {
+            let now = ReadTime::At(now.now_ms());
             keys.into_iter().map(|key| tree.get(key.as_ref(), seq, now)).collect()
         })
     }

@@ -24,7 +24,7 @@ use alluvium_manifest::{Cause, Manifest, VersionEdit};
 use alluvium_table::BlockCache;
 use alluvium_wal::{WalConfig, renew, replay, settle, start};
 use arc_swap::ArcSwap;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RecursiveRwLock};
 
 use crate::core::{CommitState, Core};
 use crate::db::DEFAULT_KEYSPACE;
@@ -97,6 +97,7 @@ pub(crate) fn recover(builder: Builder) -> Result<Core> {
         poison: OnceLock::new(),
         closed: AtomicBool::new(false),
         cancel: AtomicBool::new(false),
+        changing_files: RecursiveRwLock::new(()),
         lock: Mutex::new(Some(lock)),
     };
     install_recovered(&core, memtables)?;
@@ -182,8 +183,8 @@ pub(crate) fn create_dir_durably(fs: &dyn Fs, dir: &Path) -> Result<()> {
         let parent = if parent == Path::new("") { Path::new(".") } else { parent };
         match fs.sync_dir(parent) {
             Ok(()) => {}
-            Err(error)
-                if depth >= missing && error.kind() == std::io::ErrorKind::PermissionDenied => {}
+            // Some folders cannot be opened, and some file systems have no sync for theirs.
+            Err(_) if depth >= missing => {}
             Err(error) => return Err(Error::io("sync", parent, error)),
         }
     }

@@ -15,6 +15,7 @@ use alluvium_compaction::{Below, GcContext, Output, write_tables};
 use alluvium_manifest::{Cause, KeyspaceChange, Level, Manifest, State, VersionEdit};
 use alluvium_memtable::Memtable;
 
+use crate::flush::FLUSH_TABLE_BYTES;
 use crate::options::{Builder, KeyspaceOptions};
 use crate::recovery::{flushed_seqs, parse_stored_options};
 use crate::view::ActiveMemtable;
@@ -169,7 +170,7 @@ impl<'a> LogReplay<'a> {
             numbers: &self.numbers,
             keyspace: id,
             table_options: options.table(Level(0)),
-            target_file_size: u64::MAX,
+            target_file_size: FLUSH_TABLE_BYTES,
             grandparents: &[],
             now_ms,
             cancel: &false.into(),

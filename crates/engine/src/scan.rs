@@ -16,7 +16,6 @@ use std::sync::Arc;
 use alluvium_base::{Bytes, InternalIterator, MergingIterator, Seq};
 use alluvium_table::ReadOptions;
 
-use crate::core::Core;
 use crate::range::Span;
 use crate::resolve::{Meaning, ReadTime, resolve};
 use crate::source::Source;
@@ -42,11 +41,10 @@ pub struct Scan {
 /// What both halves share.
 #[derive(Debug)]
 struct Place {
-    core: Arc<Core>,
     tree: Arc<TreeView>,
     seq: Seq,
-    /// A snapshot's moment; `None` asks the clock.
-    at_ms: Option<u64>,
+    /// The moment that decides what has expired, in milliseconds since the Unix epoch.
+    now_ms: u64,
     span: Span,
 }
 
@@ -67,18 +65,12 @@ struct Half {
 }
 
 impl Scan {
-    pub(crate) fn new(
-        core: &Arc<Core>,
-        tree: Result<Arc<TreeView>>,
-        seq: Seq,
-        at_ms: Option<u64>,
-        span: Span,
-    ) -> Self {
+    pub(crate) fn new(tree: Result<Arc<TreeView>>, seq: Seq, now_ms: u64, span: Span) -> Self {
         match tree {
             Err(error) => Self { open: None, failed: Some(error) },
             Ok(_) if span.is_empty() => Self { open: None, failed: None },
             Ok(tree) => {
-                let place = Place { core: Arc::clone(core), tree, seq, at_ms, span };
+                let place = Place { tree, seq, now_ms, span };
                 Self {
                     open: Some(Box::new(OpenScan { place, front: None, back: None })),
                     failed: None,
@@ -130,7 +122,7 @@ impl std::iter::FusedIterator for Scan {}
 
 impl Place {
     fn now(&self) -> ReadTime<'_> {
-        self.at_ms.map_or(ReadTime::Live(&*self.core.clock), ReadTime::At)
+        ReadTime::At(self.now_ms)
     }
 
     fn half(&self, seek: impl FnOnce(&mut MergingIterator<Source>) -> Result<()>) -> Result<Half> {
@@ -147,8 +139,7 @@ impl OpenScan {
         }
         let front = self.front.as_ref().expect("it was just advanced");
         let stored = front.cursor.value_bytes();
-        // Whether it has expired was decided a moment ago, and is not asked again.
-        let meaning = resolve(front.cursor.key().kind, &stored, ReadTime::At(0))?;
+        let meaning = resolve(front.cursor.key().kind, &stored, self.place.now())?;
         Ok(value_of(meaning, stored).map(|value| (front.cursor.key_bytes(), value)))
     }
 

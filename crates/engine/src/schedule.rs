@@ -1,7 +1,11 @@
 //! Who works on what, and who waits for whom.
 //!
-//! Workers sleep on `work` until something was rotated, installed or has come of age; writers and
-//! `flush` callers sleep on `progress` until a worker has installed something. Nobody polls.
+//! Workers sleep on `work` until something was rotated or installed, or has come of age; writers
+//! and `flush` callers sleep on `progress` until a worker has finished something. Nobody polls.
+//!
+//! A job that failed is tried again after a pause, longer each time, so that a full disk is not
+//! hammered (pebble 908). Jobs of other keyspaces go on meanwhile: one damaged table does not stop
+//! the rest.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,7 +15,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::{Error, Result};
 
-/// Shortest and longest pause after background work failed.
+/// Shortest and longest pause after a job failed.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A damaged table stays damaged: reading it again and again helps nobody.
@@ -25,19 +29,33 @@ pub(crate) struct Scheduler {
     progress: Condvar,
 }
 
+/// The sorts of background work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Job {
+    Flush,
+    Compaction,
+}
+
 /// What workers agree on.
 #[derive(Debug, Default)]
 pub(crate) struct Schedule {
     pub(crate) is_stopping: bool,
     /// Keyspaces whose oldest memtable is being flushed.
-    pub(crate) flushing: BTreeSet<KeyspaceId>,
+    flushing: BTreeSet<KeyspaceId>,
     /// Tables that are being compacted.
-    pub(crate) busy: BTreeMap<KeyspaceId, BTreeSet<FileNumber>>,
-    /// Keyspaces a caller compacts by hand; workers leave them alone.
-    pub(crate) manual: BTreeSet<KeyspaceId>,
-    /// Failures in a row, and the last of them.
-    pub(crate) failures: u32,
-    pub(crate) last_failure: Option<Error>,
+    busy: BTreeMap<KeyspaceId, BTreeSet<FileNumber>>,
+    /// Jobs whose last run failed.
+    failures: BTreeMap<(Job, KeyspaceId), Failure>,
+    /// How many runs of flushes and of compactions have failed, ever.
+    failed_runs: [u32; 2],
+}
+
+#[derive(Debug)]
+struct Failure {
+    runs_in_a_row: u32,
+    /// By the monotonic clock: not before this moment again.
+    retry_at: Duration,
+    error: Error,
 }
 
 impl Schedule {
@@ -50,33 +68,53 @@ impl Schedule {
         self.busy.entry(id).or_default().extend(tables);
     }
 
-    pub(crate) fn unmark_busy(&mut self, id: KeyspaceId, tables: impl Iterator<Item = FileNumber>) {
-        if let Some(busy) = self.busy.get_mut(&id) {
-            for table in tables {
-                busy.remove(&table);
-            }
-            if busy.is_empty() {
-                self.busy.remove(&id);
-            }
-        }
+    /// Claims the flush of a keyspace; answers false when somebody else has it.
+    pub(crate) fn claim_flush(&mut self, id: KeyspaceId) -> bool {
+        self.flushing.insert(id)
     }
 
-    /// Whether no worker is at anything.
+    /// Whether nobody is at anything.
     pub(crate) fn is_idle(&self) -> bool {
         self.flushing.is_empty() && self.busy.is_empty()
     }
 
-    /// A copy to ask "what if" with.
-    pub(crate) fn probe(&self) -> Self {
-        Self { busy: self.busy.clone(), manual: self.manual.clone(), ..Self::default() }
+    /// Whether a job failed so lately that it is not to be tried again yet.
+    pub(crate) fn is_pausing(&self, job: Job, id: KeyspaceId, now: Duration) -> bool {
+        self.failures.get(&(job, id)).is_some_and(|failure| now < failure.retry_at)
     }
 
-    /// How long to pause before trying again.
-    fn pause(&self) -> Duration {
-        if matches!(self.last_failure, Some(Error::Corrupt(_))) {
-            return PAUSE_AT_DAMAGE;
-        }
-        FIRST_PAUSE.saturating_mul(1 << self.failures.min(16)).min(LONGEST_PAUSE)
+    /// How long until the next job of this sort may be tried again, if any pauses.
+    pub(crate) fn until_retry(&self, job: Job, now: Duration) -> Option<Duration> {
+        let pausing = self.failures.iter().filter(|((of, _), _)| *of == job);
+        pausing.map(|(_, failure)| failure.retry_at.saturating_sub(now)).min()
+    }
+
+    /// The error of some job that failed and has not succeeded since.
+    pub(crate) fn failure(&self) -> Option<&Error> {
+        self.failures.values().map(|failure| &failure.error).next()
+    }
+
+    fn failure_of(&self, job: Job) -> Option<&Error> {
+        let of_job = self.failures.iter().filter(|((of, _), _)| *of == job);
+        of_job.map(|(_, failure)| &failure.error).next()
+    }
+
+    /// A copy to ask "what if" with.
+    pub(crate) fn probe(&self) -> Self {
+        Self { busy: self.busy.clone(), ..Self::default() }
+    }
+
+    fn failed(&mut self, job: Job, id: KeyspaceId, error: Error, now: Duration) {
+        self.failed_runs[job as usize] += 1;
+        let earlier = self.failures.get(&(job, id)).map_or(0, |failure| failure.runs_in_a_row);
+        let pause = if matches!(error, Error::Corrupt(_)) {
+            PAUSE_AT_DAMAGE
+        } else {
+            FIRST_PAUSE.saturating_mul(1 << earlier.min(16)).min(LONGEST_PAUSE)
+        };
+        let failure =
+            Failure { runs_in_a_row: earlier.saturating_add(1), retry_at: now + pause, error };
+        self.failures.insert((job, id), failure);
     }
 }
 
@@ -105,40 +143,48 @@ impl Scheduler {
         self.progress.notify_all();
     }
 
-    /// Waits for work, at most until `deadline` if one is given.
+    /// Waits for work, at most for `wait` if one is given.
     pub(crate) fn wait_for_work(
         &self,
         schedule: &mut MutexGuard<'_, Schedule>,
-        deadline: Option<Duration>,
+        wait: Option<Duration>,
     ) {
-        match deadline {
+        match wait {
             Some(wait) => drop(self.work.wait_for(schedule, wait)),
             None => self.work.wait(schedule),
         }
     }
 
-    /// Takes note of how a job ended. After a failure the worker pauses, longer each time, before
-    /// it tries again: a full disk is not hammered (pebble 908).
-    pub(crate) fn finished(&self, result: Result<()>) {
+    /// Gives back the flush of a keyspace.
+    pub(crate) fn release_flush(&self, id: KeyspaceId) {
+        self.state.lock().flushing.remove(&id);
+        self.notify_progress();
+    }
+
+    /// Gives back the inputs of a compaction.
+    pub(crate) fn release_tables(&self, id: KeyspaceId, tables: impl Iterator<Item = FileNumber>) {
         let mut schedule = self.state.lock();
-        match result {
-            Ok(()) => {
-                schedule.failures = 0;
-                schedule.last_failure = None;
-                drop(schedule);
-                self.notify_progress();
+        if let Some(busy) = schedule.busy.get_mut(&id) {
+            for table in tables {
+                busy.remove(&table);
             }
-            Err(error) => {
-                schedule.failures = schedule.failures.saturating_add(1);
-                schedule.last_failure = Some(error);
-                self.progress.notify_all();
-                let pause = schedule.pause();
-                // Woken early only by `stop`; other wake-ups end the pause too, which is harmless.
-                if !schedule.is_stopping {
-                    self.work.wait_for(&mut schedule, pause);
-                }
+            if busy.is_empty() {
+                schedule.busy.remove(&id);
             }
         }
+        drop(schedule);
+        self.notify_progress();
+    }
+
+    /// Takes note of how a job ended, at the monotonic moment `now`.
+    pub(crate) fn finished(&self, job: Job, id: KeyspaceId, result: Result<()>, now: Duration) {
+        let mut schedule = self.state.lock();
+        match result {
+            Ok(()) => drop(schedule.failures.remove(&(job, id))),
+            Err(error) => schedule.failed(job, id, error, now),
+        }
+        drop(schedule);
+        self.notify_progress();
     }
 
     /// Waits for progress, giving back the guard meanwhile.
@@ -148,32 +194,22 @@ impl Scheduler {
         }
     }
 
-    /// Keeps workers away from a keyspace, once nobody else does and none is at its tables.
-    pub(crate) fn claim_by_hand(&self, id: KeyspaceId) {
-        let mut schedule = self.state.lock();
-        while schedule.manual.contains(&id) && !schedule.is_stopping {
-            self.progress.wait(&mut schedule);
-        }
-        schedule.manual.insert(id);
-        while schedule.busy.contains_key(&id) && !schedule.is_stopping {
-            self.progress.wait(&mut schedule);
-        }
-    }
-
-    /// Waits until `is_done`, or fails with the background's error once it failed `patience` times
-    /// in a row.
+    /// Waits until `is_done`. Fails with the error of `job` once `patience` of its runs have failed
+    /// since this call began: what failed before is no concern of the caller.
     pub(crate) fn wait_for_progress(
         &self,
+        job: Job,
         patience: u32,
         is_done: impl Fn() -> bool,
     ) -> Result<()> {
         let mut schedule = self.state.lock();
+        let before = schedule.failed_runs[job as usize];
         loop {
             if is_done() || schedule.is_stopping {
                 return Ok(());
             }
-            if schedule.failures >= patience
-                && let Some(error) = &schedule.last_failure
+            if schedule.failed_runs[job as usize].wrapping_sub(before) >= patience
+                && let Some(error) = schedule.failure_of(job)
             {
                 return Err(error.clone());
             }

@@ -84,6 +84,8 @@ struct Registered {
 impl Drop for Registered {
     fn drop(&mut self) {
         self.handle.core.snapshots.release(self.id);
+        // What only this snapshot saw can go now.
+        self.handle.core.schedule.notify_work();
     }
 }
 

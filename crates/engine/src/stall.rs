@@ -19,6 +19,7 @@ use serde::Serialize;
 
 use crate::core::Core;
 use crate::options::Background;
+use crate::schedule::Job;
 use crate::view::{ReadView, TreeView};
 use crate::{Error, Result};
 
@@ -44,6 +45,16 @@ pub enum StallCause {
     L0Tables,
     /// Compaction owes too many bytes.
     Debt,
+}
+
+impl StallCause {
+    /// Who relieves it.
+    fn job(self) -> Job {
+        match self {
+            Self::Memtables => Job::Flush,
+            Self::L0Tables | Self::Debt => Job::Compaction,
+        }
+    }
 }
 
 const CAUSES: [StallCause; 3] = [StallCause::Memtables, StallCause::L0Tables, StallCause::Debt];
@@ -142,7 +153,9 @@ impl Stalls {
         }
         let sleep = owed_time.min(LONGEST_SLEEP);
         let paid = (sleep.as_nanos() as u64 * 1000).max(owed / 2);
-        self.owed_picos.fetch_sub(paid.min(owed), Ordering::Relaxed);
+        // Others pay too: together they must not pay more than is owed.
+        let pay = |owed: u64| Some(owed.saturating_sub(paid));
+        self.owed_picos.fetch_update(Ordering::Relaxed, Ordering::Relaxed, pay).unwrap_or_default();
         let start = core.clock.monotonic();
         core.clock.sleep(sleep);
         self.note(cause, core.clock.monotonic().saturating_sub(start));
@@ -164,7 +177,7 @@ impl Stalls {
                 Err(stuck(core))
             })
         } else {
-            core.schedule.wait_for_progress(PATIENCE, || {
+            core.schedule.wait_for_progress(cause.job(), PATIENCE, || {
                 core.check_writable().is_err() || !must_wait(&core.view.load(), cause)
             })
         };

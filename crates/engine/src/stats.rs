@@ -197,7 +197,7 @@ impl Core {
             stalls: self.stalls.stats(),
             snapshots: self.snapshots.count(),
             poisoned: self.poison.get().map(ToString::to_string),
-            background_failure: self.schedule.lock().last_failure.as_ref().map(ToString::to_string),
+            background_failure: self.schedule.lock().failure().map(ToString::to_string),
         }
     }
 }

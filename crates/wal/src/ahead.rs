@@ -25,7 +25,7 @@ use crate::segment::{Segment, SegmentMaker};
 #[derive(Debug)]
 pub(crate) struct Ahead {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// The writer's half.
@@ -73,7 +73,10 @@ pub(crate) fn prepare(maker: SegmentMaker) -> Result<(Ahead, NextSegment)> {
         let spawned = Builder::new().name("alluvium-log".into()).spawn(move || shared.run());
         thread = Some(spawned.map_err(|error| Error::io("start a thread for", dir, error))?);
     }
-    Ok((Ahead { shared: shared.clone(), thread }, NextSegment { shared, creates_ahead }))
+    Ok((
+        Ahead { shared: shared.clone(), thread: Mutex::new(thread) },
+        NextSegment { shared, creates_ahead },
+    ))
 }
 
 impl NextSegment {
@@ -139,14 +142,22 @@ impl Shared {
     }
 }
 
-impl Drop for Ahead {
-    fn drop(&mut self) {
+impl Ahead {
+    /// Ends the thread, and returns once it creates nothing any more.
+    pub(crate) fn stop(&self) {
         self.shared.slot.lock().is_closed = true;
         self.shared.changed.notify_all();
-        if let Some(thread) = self.thread.take()
+        let thread = self.thread.lock().take();
+        if let Some(thread) = thread
             && thread.join().is_err()
         {
             // It reported its panic itself; there is nothing left to clean up.
         }
+    }
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        self.stop();
     }
 }

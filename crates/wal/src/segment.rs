@@ -167,7 +167,18 @@ impl SegmentMaker {
         predecessor: Option<FileNumber>,
         capacity: u64,
     ) -> Result<Segment> {
-        let writer = self.open_writer(&file, capacity);
+        let writer = match self.open_writer(&file, capacity) {
+            // Too little room to reserve a whole segment may be enough to open the database and
+            // read it, or to make room.
+            Err(error)
+                if error.kind() == io::ErrorKind::StorageFull
+                    && self.options.mode == WalMode::Auto =>
+            {
+                let emptied = file.set_len(0);
+                emptied.map(|()| Box::new(BufferedWriter::new(file.clone())) as Box<_>)
+            }
+            opened => opened,
+        };
         let writer = writer.map_err(|error| Error::io("reserve space for", &path, error))?;
         let header = FileHeader { role: Role::Segment, number, predecessor }.encode();
         file.write_all_at(&header, 0).map_err(|error| Error::io("write", &path, error))?;
@@ -194,13 +205,11 @@ impl SegmentMaker {
             {
                 Ok(Box::new(BufferedWriter::new(file.clone())))
             }
-            // Too little room to reserve a whole segment may be enough to open the database and
-            // read it, or to make room.
+            // Too little address space for the mapping; the room on disk is reserved all the same.
             Err(error)
-                if error.kind() == io::ErrorKind::StorageFull
+                if error.kind() == io::ErrorKind::OutOfMemory
                     && self.options.mode == WalMode::Auto =>
             {
-                file.set_len(0)?;
                 Ok(Box::new(BufferedWriter::new(file.clone())))
             }
             Err(error) => Err(error),

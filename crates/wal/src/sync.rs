@@ -130,12 +130,12 @@ impl Shared {
 pub struct Wal {
     pub(crate) shared: Arc<Shared>,
     /// Joins its thread when it is dropped.
-    _ahead: Ahead,
+    ahead: Ahead,
 }
 
 impl Wal {
     pub(crate) const fn new(shared: Arc<Shared>, ahead: Ahead) -> Self {
-        Self { shared, _ahead: ahead }
+        Self { shared, ahead }
     }
 
     /// Returns once everything up to `end` is durable. Threads share syncs. An `end` beyond the
@@ -173,6 +173,12 @@ impl Wal {
         drop(group);
         self.shared.finished.notify_all();
         synced.map(drop)
+    }
+
+    /// Ends the thread that creates segments ahead and returns once it is gone: from then on nothing
+    /// but an append creates a file. Dropping the log does it too.
+    pub fn stop(&self) {
+        self.ahead.stop();
     }
 
     /// End of the last record appended.

@@ -9,4 +9,5 @@
 mod basics;
 mod keyspaces;
 mod reopen;
+mod stories;
 mod support;

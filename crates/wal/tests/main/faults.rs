@@ -76,6 +76,27 @@ fn a_log_begins_where_there_is_no_room_for_a_whole_segment() {
     assert!(Found::in_dir(&disk.crash(Survival::None)).unwrap().check(1, 1) >= 1);
 }
 
+/// A segment made ahead was emptied, header and all, when a batch larger than it met a full disk.
+#[test]
+fn a_record_too_large_for_the_disk_leaves_the_segment_made_ahead_as_it_was() {
+    let (disk, fs) = new_disk(5, true);
+    let options = alluvium_wal::WalOptions { create_ahead: true, ..SMALL };
+    let (mut log, _) = Log::open(&fs, options).unwrap();
+    log.append(600).unwrap();
+    log.sync().unwrap();
+    let durable = log.last;
+    // Past the middle: the next segment is made ahead.
+    while disk.files().len() < 2 {
+        std::thread::yield_now();
+    }
+    disk.set_capacity(Some(4 << 10));
+    let error = log.append(8 << 10).unwrap_err();
+    assert!(error.is_disk_full(), "{error}");
+    disk.set_capacity(None);
+    assert_poisoned(log.append(1));
+    assert!(Found::in_dir(&disk.crash(Survival::None)).unwrap().check(1, durable) >= durable);
+}
+
 #[test]
 fn a_failed_creation_ahead_is_tried_once_more_when_it_is_needed() {
     for is_mapped in [false, true] {

@@ -62,7 +62,8 @@ impl Setup {
     }
 
     fn max_log_bytes(self) -> u64 {
-        16_384 << bits(self.options, 4, 2)
+        // Two segments are the least that a database takes.
+        self.log_segment_size() * (2 << bits(self.options, 4, 2))
     }
 
     fn cache_bytes(self) -> u64 {

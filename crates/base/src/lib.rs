@@ -11,6 +11,7 @@
 //! | [`error`] | what can go wrong, sorted by what the caller can do |
 //! | [`fs`] | the only way to a disk, so that a simulated one can take its place |
 //! | [`clock`] | the only way to the time |
+//! | [`memory`] | how much memory the system allows |
 //! | [`iterator`] | the cursor that memtables, tables and merges all are |
 //! | [`merge`] | many cursors seen as one |
 
@@ -22,6 +23,7 @@ pub mod error;
 pub mod fs;
 pub mod iterator;
 pub mod key;
+pub mod memory;
 pub mod merge;
 
 pub use batch::{BatchEntry, BatchReader, KeyspaceId, WriteBatch};

@@ -10,6 +10,7 @@
 //! Answers go to standard output, everything else to standard error. When whoever reads the output
 //! has gone (`alluvium scan | head`), the command ends quietly and well.
 
+mod address_space;
 mod args;
 mod command;
 mod database;
@@ -31,6 +32,7 @@ use crate::output::Output;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    address_space::start_thrifty();
     let arguments = Arguments::parse();
     let mut output = Output::to_stdout(arguments.format());
     let outcome = command::run(arguments, &mut output).and_then(|()| output.finish());

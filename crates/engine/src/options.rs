@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use alluvium_base::memory;
 use alluvium_base::{Clock, Fs, StdFs, SystemClock};
 use alluvium_compaction::CompactionOptions;
 use alluvium_manifest::Level;
@@ -71,7 +72,8 @@ impl Default for Filter {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct KeyspaceOptions {
-    /// Size at which a memtable is set aside and flushed, in bytes. Default 64 MiB.
+    /// Size at which a memtable is set aside and flushed, in bytes. Default 64 MiB, or a sixteenth
+    /// of the memory that the system lets the process have, whichever is less.
     pub write_buffer_size: u64,
     /// Memtables held at once, the active one included, before writes wait for a flush.
     /// Default 3.
@@ -99,8 +101,9 @@ pub struct KeyspaceOptions {
 
 impl Default for KeyspaceOptions {
     fn default() -> Self {
+        let memory = memory::limit_bytes().unwrap_or(u64::MAX);
         Self {
-            write_buffer_size: 64 * MIB,
+            write_buffer_size: (64 * MIB).min(memory / 16).max(MIB),
             max_write_buffers: 3,
             block_size: 4096,
             compression: vec![Compression::Lz4],
@@ -224,17 +227,18 @@ pub struct Builder {
 
 impl Builder {
     pub(crate) fn new(dir: PathBuf) -> Self {
+        let memory = memory::limit_bytes().unwrap_or(u64::MAX);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             dir,
             fs: Arc::new(StdFs),
             clock: Arc::new(SystemClock::new()),
             create_if_missing: true,
-            cache_bytes: 128 * MIB,
+            cache_bytes: (128 * MIB).min(memory / 8),
             default_persist: Persist::Buffer,
             default_keyspace: None,
             log_mode: LogMode::Auto,
-            log_segment_size: 64 * MIB,
+            log_segment_size: (64 * MIB).min(memory / 16).max(MIB),
             max_log_bytes: 512 * MIB,
             background: Background::Threads(if cores > 2 { 2 } else { 1 }),
         }
@@ -259,7 +263,8 @@ impl Builder {
         self
     }
 
-    /// Memory for cached blocks of all keyspaces, in bytes. Default 128 MiB.
+    /// Memory for cached blocks of all keyspaces, in bytes. Default 128 MiB, or an eighth of the
+    /// memory that the system lets the process have, whichever is less.
     pub fn cache_bytes(mut self, bytes: u64) -> Self {
         self.cache_bytes = bytes;
         self
@@ -285,7 +290,8 @@ impl Builder {
         self
     }
 
-    /// Size of a log segment, in bytes. Default 64 MiB.
+    /// Size of a log segment, in bytes. Default 64 MiB, or a sixteenth of the memory that the
+    /// system lets the process have, whichever is less.
     pub fn log_segment_size(mut self, bytes: u64) -> Self {
         self.log_segment_size = bytes;
         self

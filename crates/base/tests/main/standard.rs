@@ -25,7 +25,7 @@ fn files_and_folders_are_for_their_owner_alone() {
     }
 }
 
-/// Names that are no UTF-8 are left out, and so is what is a folder in disguise of none.
+/// Names that are no UTF-8 are left out; a link that leads nowhere is listed, though it does not exist.
 #[test]
 #[cfg_attr(miri, ignore = "asks the system")]
 fn strange_names_are_not_listed() {

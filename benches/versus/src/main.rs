@@ -67,8 +67,10 @@ fn main() -> Result<()> {
             run(&args, engine, &mut report)?;
         }
     }
-    println!("seed {}, {} entries of 16 + {} bytes, {} MiB cache, medians of {} rounds",
-        args.seed, args.n, args.value_size, args.cache_mib, args.rounds);
+    println!(
+        "seed {}, {} entries of 16 + {} bytes, {} MiB cache, medians of {} rounds",
+        args.seed, args.n, args.value_size, args.cache_mib, args.rounds
+    );
     println!("{report}");
     Ok(())
 }

@@ -49,9 +49,8 @@ pub enum Workload {
 /// Runs the chosen workloads on one engine and adds what they measured.
 pub fn run(args: &Args, name: EngineName, report: &mut Report) -> Result<()> {
     let load = Load::new(args.seed, args.value_size);
-    let chosen = |workload: Workload| {
-        args.workloads.is_empty() || args.workloads.contains(&workload)
-    };
+    let chosen =
+        |workload: Workload| args.workloads.is_empty() || args.workloads.contains(&workload);
     if chosen(Workload::Fillseq) {
         let fresh = Fresh::open(args, name)?;
         let measure = fill(&*fresh.engine, args.n, 1, false, &load, Load::sequential, true)?;
@@ -72,10 +71,16 @@ pub fn run(args: &Args, name: EngineName, report: &mut Report) -> Result<()> {
     report.add(name, Workload::Fillrandom, measure);
     if chosen(Workload::Overwrite) {
         let shuffled = |n: u64| load.random((n.wrapping_mul(7_368_787) + 1) % args.n);
-        report.add(name, Workload::Overwrite, fill(engine, args.n, 1, false, &load, shuffled, true)?);
+        report.add(
+            name,
+            Workload::Overwrite,
+            fill(engine, args.n, 1, false, &load, shuffled, true)?,
+        );
     }
     reads(args, name, engine, &load, &chosen, report)?;
-    for (workload, order) in [(Workload::Scan, Order::Ascending), (Workload::Scanback, Order::Descending)] {
+    for (workload, order) in
+        [(Workload::Scan, Order::Ascending), (Workload::Scanback, Order::Descending)]
+    {
         if chosen(workload) {
             report.add(name, workload, scan(engine, args.n, order)?);
         }
@@ -198,16 +203,21 @@ fn get(
     seed: u64,
 ) -> Result<Measure> {
     thread_local! { static WANTED: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) }; }
-    timed(count, threads, || Ok(()), |_, at| {
-        let number = fastrand::Rng::with_seed(seed ^ at).u64(..n);
-        let key = if is_there { load.random(number) } else { load.missing(number) };
-        WANTED.with_borrow_mut(|wanted| {
-            load.value(&key, wanted);
-            let is_right = engine.get(&key, &mut |value| value == wanted)?;
-            ensure!(is_right == is_there.then_some(true), "wrong answer for {key:?}");
-            Ok(())
-        })
-    })
+    timed(
+        count,
+        threads,
+        || Ok(()),
+        |_, at| {
+            let number = fastrand::Rng::with_seed(seed ^ at).u64(..n);
+            let key = if is_there { load.random(number) } else { load.missing(number) };
+            WANTED.with_borrow_mut(|wanted| {
+                load.value(&key, wanted);
+                let is_right = engine.get(&key, &mut |value| value == wanted)?;
+                ensure!(is_right == is_there.then_some(true), "wrong answer for {key:?}");
+                Ok(())
+            })
+        },
+    )
 }
 
 fn seek(
@@ -218,15 +228,20 @@ fn seek(
     steps: usize,
     order: Order,
 ) -> Result<Measure> {
-    timed(count, 1, || Ok(()), |_, at| {
-        let from = load.random(fastrand::Rng::with_seed(at).u64(..n));
-        let mut bytes = 0;
-        let seen = engine.scan(Some(&from), steps, order, &mut |key, value| {
-            bytes += key.len() + value.len();
-        })?;
-        ensure!(seen <= steps && bytes > 0);
-        Ok(())
-    })
+    timed(
+        count,
+        1,
+        || Ok(()),
+        |_, at| {
+            let from = load.random(fastrand::Rng::with_seed(at).u64(..n));
+            let mut bytes = 0;
+            let seen = engine.scan(Some(&from), steps, order, &mut |key, value| {
+                bytes += key.len() + value.len();
+            })?;
+            ensure!(seen <= steps && bytes > 0);
+            Ok(())
+        },
+    )
 }
 
 fn scan(engine: &dyn Engine, n: u64, order: Order) -> Result<Measure> {

@@ -16,8 +16,7 @@ pub struct Fjall {
 impl Fjall {
     pub fn open(dir: &Path, cache_bytes: u64) -> Result<Self> {
         let db = Database::builder(dir).cache_size(cache_bytes).open()?;
-        let options =
-            || KeyspaceCreateOptions::default().max_memtable_size(WRITE_BUFFER_BYTES);
+        let options = || KeyspaceCreateOptions::default().max_memtable_size(WRITE_BUFFER_BYTES);
         let keyspace = db.keyspace("default", options)?;
         Ok(Self { db, keyspace })
     }

@@ -62,8 +62,8 @@ struct LongScan {
     scan: Scan,
     slot: u8,
     at: usize,
-    /// A snapshot's moment; `None` judges expiry by the clock.
-    at_ms: Option<u64>,
+    /// The moment that judges expiry: a snapshot's, or that of its beginning.
+    at_ms: u64,
     start: Bound<Vec<u8>>,
     end: Bound<Vec<u8>>,
 }
@@ -90,7 +90,7 @@ fn builder(disk: &SimFs, clock: &SimClock, seed: u64) -> Builder {
         .cache_bytes(32 << 10)
         .log_mode(mode)
         .log_segment_size(segment)
-        .max_log_bytes(64 << 10)
+        .max_log_bytes(2 * segment.max(32 << 10))
         .background(background)
 }
 
@@ -390,9 +390,9 @@ impl Driver {
         let view = View::Snapshot(self.random.below(4) as u8);
         let (at, at_ms, snapshot) = self.point(view);
         let range = (start.clone(), end.clone());
-        let (scan, at_ms) = match &snapshot {
-            Some(snapshot) => (snapshot.of(keyspace).range(range), Some(at_ms)),
-            None => (keyspace.range(range), None),
+        let scan = match &snapshot {
+            Some(snapshot) => snapshot.of(keyspace).range(range),
+            None => keyspace.range(range),
         };
         self.scans.push(LongScan { scan, slot, at, at_ms, start, end });
         if self.scans.len() > 6 {
@@ -412,9 +412,8 @@ impl Driver {
         let is_front = self.random.chance(1, 2);
         let step = if is_front { long.scan.next() } else { long.scan.next_back() };
         let found = step.map(|entry| entry.expect("a sound disk"));
-        let now_ms = long.at_ms.unwrap_or(self.clock.now());
         let bounds = (&long.start, &long.end);
-        let left = self.oracle.scan(long.slot, bounds, Direction::Forward, long.at, now_ms);
+        let left = self.oracle.scan(long.slot, bounds, Direction::Forward, long.at, long.at_ms);
         let expected = if is_front { left.first() } else { left.last() };
         assert_eq!(
             found.as_ref().map(|(k, v)| (&**k, &**v)),

@@ -88,3 +88,8 @@ pub use stats::{CacheStats, KeyspaceStats, LevelStats, LogStats, Stats, TableSta
 pub mod fs {
     pub use alluvium_base::fs::{File, Fs, LockGuard, Mapping, MemFs, StdFs};
 }
+
+/// The README's example is compiled and run like any other.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -71,6 +71,7 @@ const STEPS: &[Step] = &[
     step("tidy", steps::tidy),
     step("clippy", steps::clippy),
     step("test", steps::test),
+    step("examples", steps::examples),
     step("docs", steps::docs),
     step("licences", steps::licences),
     long_step("release", steps::release),

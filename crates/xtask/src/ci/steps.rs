@@ -57,6 +57,26 @@ pub(super) fn test(machine: &Machine) -> Result<Verdict> {
     judge(machine.cargo(&arguments).env("RUST_BACKTRACE", "1"))
 }
 
+/// Runs every example of the library as a newcomer would, each on a folder of its own.
+pub(super) fn examples(machine: &Machine) -> Result<Verdict> {
+    let data = machine.root.join("target/example-data");
+    if data.exists() {
+        std::fs::remove_dir_all(&data)?;
+    }
+    std::fs::create_dir_all(&data)?;
+    let mut verdicts = Vec::new();
+    for entry in std::fs::read_dir(machine.root.join("crates/engine/examples"))? {
+        let path = entry?.path();
+        let Some(name) = path.file_stem().and_then(|stem| stem.to_str()) else { continue };
+        let folder = data.join(name);
+        let folder = folder.to_string_lossy();
+        let arguments =
+            ["run", "--locked", "--package", "alluvium", "--example", name, "--", &*folder];
+        verdicts.push(judge(&mut machine.cargo(&arguments))?);
+    }
+    Ok(Verdict::worst(verdicts))
+}
+
 pub(super) fn docs(machine: &Machine) -> Result<Verdict> {
     let arguments = ["doc", "--workspace", "--no-deps", "--locked"];
     judge(machine.cargo(&arguments).env("RUSTDOCFLAGS", "--deny warnings"))

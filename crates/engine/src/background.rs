@@ -47,7 +47,7 @@ fn flush_until_stopped(core: &Core) {
                     break id;
                 }
                 let nap = schedule.until_retry(Job::Flush, core.clock.monotonic());
-                core.schedule.wait_for_work(&mut schedule, nap);
+                core.schedule.wait_for_work(&mut schedule, Job::Flush, nap);
             }
         };
         let result = core.run_flush(id);
@@ -69,7 +69,7 @@ fn compact_until_stopped(core: &Core) {
                 }
                 let retry = schedule.until_retry(Job::Compaction, core.clock.monotonic());
                 let nap = core.until_next_expiry().into_iter().chain(retry).min();
-                core.schedule.wait_for_work(&mut schedule, nap);
+                core.schedule.wait_for_work(&mut schedule, Job::Compaction, nap);
             }
         };
         let result = core.run_compaction(&compaction);

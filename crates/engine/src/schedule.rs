@@ -143,15 +143,18 @@ impl Scheduler {
         self.progress.notify_all();
     }
 
-    /// Waits for work, at most for `wait` if one is given.
+    /// Waits for work of this sort, at most for `wait` if one is given. A wait that went by ends
+    /// the pauses too: a simulated clock may not have moved meanwhile.
     pub(crate) fn wait_for_work(
         &self,
         schedule: &mut MutexGuard<'_, Schedule>,
+        job: Job,
         wait: Option<Duration>,
     ) {
-        match wait {
-            Some(wait) => drop(self.work.wait_for(schedule, wait)),
-            None => self.work.wait(schedule),
+        let Some(wait) = wait else { return self.work.wait(schedule) };
+        if self.work.wait_for(schedule, wait).timed_out() {
+            let of_job = schedule.failures.iter_mut().filter(|((of, _), _)| *of == job);
+            of_job.for_each(|(_, failure)| failure.retry_at = Duration::ZERO);
         }
     }
 

@@ -118,7 +118,7 @@ impl Shared {
             // without this one, rot in what was just synced could be taken for a torn tail. Under
             // the lock: nothing is written behind a failed append.
             self.check()?;
-            let put = cursor.put_watermark(&self.counters);
+            let put = cursor.put_watermark();
             put.map_err(|error| self.poison(error))?;
         }
         Ok(goal)

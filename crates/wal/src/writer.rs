@@ -3,8 +3,8 @@
 //! Invariants:
 //! - The cursor moves only after a record is written: a failed write leaves no gap, for it poisons
 //!   the log before anything can be written behind it.
-//! - Every segment keeps room for watermarks behind its last data record, and for its sealed mark.
-//!   There are two at most: of the sync that was under way, and of the one that covers the record.
+//! - Every segment keeps room behind its last data record for a watermark or its sealed mark. A
+//!   watermark moves no cursor: whatever is written next takes its place.
 //! - Rotation: the next segment exists durably, then the old one is sealed, then the cursor moves.
 //!   The old one's file is handed to the next sync, which syncs it before the new one.
 
@@ -22,10 +22,8 @@ use crate::segment::{Segment, SegmentMaker};
 use crate::sync::{Shared, UnsyncedFile, Wal};
 use crate::{SegmentInfo, WalConfig};
 
-/// How many watermarks can follow a data record before the next one.
-const MAX_WATERMARKS: u64 = 2;
-/// Room that stays behind a data record: for watermarks and the sealed mark.
-const KEPT_BYTES: u64 = (MAX_WATERMARKS + 1) * BARE_RECORD_BYTES;
+/// Room that stays behind a data record: for a watermark, and the sealed mark in its place.
+const KEPT_BYTES: u64 = BARE_RECORD_BYTES;
 /// The smallest segment that makes sense; options below it are raised to it.
 const MIN_SEGMENT_BYTES: u64 = 1 << 10;
 
@@ -141,8 +139,7 @@ impl WalWriter {
     /// files are created: syncing goes on.
     fn rotate(&mut self, bytes: u64) -> Result<()> {
         let active = self.shared.cursor.lock().segment.number;
-        // Syncs may be the first to write to the new segment: the watermarks of the last record.
-        let capacity = FILE_HEADER_BYTES + MAX_WATERMARKS * BARE_RECORD_BYTES + bytes + KEPT_BYTES;
+        let capacity = FILE_HEADER_BYTES + bytes + KEPT_BYTES;
         let next = self.next.take(active, capacity)?;
         let mut cursor = self.shared.cursor.lock();
         self.shared.check()?;
@@ -228,10 +225,13 @@ impl Cursor {
         Ok(())
     }
 
-    /// Says, right behind what was synced, that it was.
-    pub(crate) fn put_watermark(&mut self, counters: &Counters) -> Result<()> {
+    /// Says, right behind what was written, how far it was synced. The cursor stays: the next
+    /// record says the same in its own header, and takes this one's place. So a log that is synced
+    /// record by record grows no larger for it, and reaches fresh blocks, which cost the file
+    /// system a commit, no sooner.
+    pub(crate) fn put_watermark(&mut self) -> Result<()> {
         let header = RecordHeader::bare(RecordKind::Watermark, self.watermark);
-        self.write(&header, &[], BARE_RECORD_BYTES, counters)
+        self.write_here(&header, &[])
     }
 
     #[inline]
@@ -242,15 +242,20 @@ impl Cursor {
         bytes: u64,
         counters: &Counters,
     ) -> Result<()> {
-        let Segment { number, path, writer, .. } = &mut self.segment;
-        writer
-            .write(self.offset, &header.encode(*number), payload)
-            .map_err(|error| Error::io("write", &*path, error))?;
+        self.write_here(header, payload)?;
         self.offset += bytes;
         // Written under the lock alone, so this needs no atomic addition.
         let live_bytes = counters.live_bytes.load(Ordering::Relaxed) + bytes;
         counters.live_bytes.store(live_bytes, Ordering::Relaxed);
         Ok(())
+    }
+
+    #[inline]
+    fn write_here(&mut self, header: &RecordHeader, payload: &[u8]) -> Result<()> {
+        let Segment { number, path, writer, .. } = &mut self.segment;
+        writer
+            .write(self.offset, &header.encode(*number), payload)
+            .map_err(|error| Error::io("write", &*path, error))
     }
 
     /// Seals the active segment and makes `next` the active one. Returns the old one.

@@ -5,11 +5,11 @@ use std::path::Path;
 use std::sync::{Arc, Barrier};
 
 use alluvium_base::fs::{LockGuard, Mapping};
-use alluvium_base::{File, Fs, MemFs};
+use alluvium_base::{File, FileName, Fs, MemFs};
 use alluvium_wal::LogEnd;
 use parking_lot::{Condvar, Mutex};
 
-use crate::log::{Found, Log, SMALL};
+use crate::log::{DIR, Found, Log, SMALL};
 
 /// Holds syncs of files back until they are let through.
 #[derive(Debug, Default)]
@@ -176,18 +176,20 @@ fn threads_that_come_during_a_sync_share_the_next_one() {
 
 #[test]
 fn a_watermark_follows_a_sync_unless_the_next_one_is_waited_for() {
-    let (_fs, gate, mut log) = gated_log(1 << 20);
+    let (fs, gate, mut log) = gated_log(1 << 20);
     log.append(8).unwrap();
     let bytes = |log: &Log| log.wal.segments()[0].bytes;
     let before = bytes(&log);
     log.sync().unwrap();
-    assert_eq!(bytes(&log), before + 48);
+    assert!(has_mark(&*fs, &log), "behind the record");
+    assert_eq!(bytes(&log), before, "the next record takes its place");
     assert_eq!(log.wal.written(), LogEnd(56), "it is no record that anyone waits for");
     log.sync().unwrap();
-    assert_eq!((bytes(&log), log.wal.sync_count()), (before + 48, 1), "nothing new to sync");
+    assert_eq!(log.wal.sync_count(), 1, "nothing new to sync");
 
     // What was appended meanwhile does not say that this sync succeeded.
     let end = log.append(8).unwrap();
+    assert!(!has_mark(&*fs, &log));
     let wal = log.wal.clone();
     gate.close();
     let leader = std::thread::spawn(move || wal.sync_to(end));
@@ -195,7 +197,17 @@ fn a_watermark_follows_a_sync_unless_the_next_one_is_waited_for() {
     log.append(8).unwrap();
     gate.open();
     leader.join().unwrap().unwrap();
-    assert_eq!(bytes(&log), before + 48 + 2 * 56 + 48);
+    assert_eq!(bytes(&log), before + 2 * 56);
+    assert!(has_mark(&*fs, &log));
+}
+
+/// Whether something stands behind the last record of the active segment.
+fn has_mark(fs: &dyn Fs, log: &Log) -> bool {
+    let active = log.wal.segments().pop().unwrap();
+    let path = FileName::Wal(active.number).in_dir(Path::new(DIR));
+    let mut mark = [0; 48];
+    let file = fs.open(&path).unwrap();
+    file.read_exact_at(&mut mark, active.bytes).is_ok() && mark != [0; 48]
 }
 
 /// A record that exactly fills what a segment offers leaves room for every mark behind it.
@@ -205,9 +217,8 @@ fn there_is_always_room_for_the_watermark() {
         let fs: Arc<dyn Fs> = Arc::new(MemFs::new());
         let (mut log, _) = Log::open(&fs, SMALL).unwrap();
         log.append(len).unwrap();
-        let before = log.wal.segments().last().unwrap().bytes;
         log.sync().unwrap();
-        assert_eq!(log.wal.segments().last().unwrap().bytes, before + 48, "{len}");
+        assert!(has_mark(&*fs, &log), "{len}");
         log.append(500).unwrap();
         assert_eq!(Found::in_dir(&*fs).unwrap().check(1, 2), 2);
     }

@@ -37,10 +37,15 @@ pub(crate) const MAX_RAW_BYTES: usize = MAX_KEY_BYTES + MAX_VALUE_BYTES + 4096;
 const MAX_LZ4_RATIO: usize = 255;
 
 fn checksum(covered: &[u8], offset: u64, number: FileNumber) -> u32 {
+    checksum_with_place(Checksum::new().with(covered), offset, number)
+}
+
+/// The checksum of a frame whose payload, tag and raw length are in `covered`.
+pub(crate) fn checksum_with_place(covered: Checksum, offset: u64, number: FileNumber) -> u32 {
     let mut place = [0; 2 * size_of::<u64>()];
     place[..8].copy_from_slice(&offset.to_le_bytes());
     place[8..].copy_from_slice(&number.0.to_le_bytes());
-    Checksum::new().with(covered).with(&place).finish()
+    covered.with(&place).finish()
 }
 
 /// Compresses and frames blocks; keeps the compressor's table from block to block.

@@ -24,6 +24,7 @@
 //! | `index`, `filter`, `properties`, `footer` | everything that is not data |
 //! | `cache`, `readahead` | blocks kept, blocks fetched early |
 //! | `verify` | distrust |
+//! | `salvage` | what is left of a damaged table |
 //!
 //! Nothing read from disk is believed: checksums come before decompression, lengths are held against
 //! the file and against caps before memory is taken for them, and damage is an error that names file
@@ -45,6 +46,7 @@ mod options;
 mod properties;
 mod readahead;
 mod run;
+mod salvage;
 mod table;
 mod verify;
 
@@ -55,4 +57,5 @@ pub use iter::TableIterator;
 pub use options::{Compression, FilterKind, ReadOptions, TableOptions};
 pub use properties::TableSummary;
 pub use run::RunIterator;
+pub use salvage::{LostStretch, SalvageCursor, SalvagedTable};
 pub use table::{Table, TableEntry};

@@ -249,7 +249,7 @@ impl Parts {
         Ok(Self { file, index, filter, properties })
     }
 
-    fn read_footer(file: &TableFile) -> Result<Footer> {
+    pub(crate) fn read_footer(file: &TableFile) -> Result<Footer> {
         let mut bytes = [0; Footer::SIZE];
         let Some(offset) = file.len.checked_sub(Footer::SIZE as u64) else {
             return Err(file.corrupt(0, "the file is shorter than a footer"));

@@ -20,6 +20,7 @@
 //! | `replay` | all of a log read: torn tail or damage? |
 //! | `renew` | writing again what a failed sync may have dropped |
 //! | `settle` | making a replay's result the durable truth |
+//! | `salvage` | every record that verifies, behind damage too |
 //! | `log_file` | the same records in one growing file, for the manifest |
 //!
 //! Life of a log: [`replay`] what is there, [`renew`] and [`settle`] it, then [`start`] behind it.
@@ -38,6 +39,7 @@ mod reader;
 mod release;
 mod renew;
 mod replay;
+mod salvage;
 mod segment;
 mod settle;
 mod sync;
@@ -48,6 +50,7 @@ pub use log_file::{LogFileWriter, ReplayedFile, replay_file};
 pub use options::{SegmentInfo, WalConfig, WalMode, WalOptions};
 pub use renew::renew;
 pub use replay::{RecordAt, Replayed, TornTail, replay};
+pub use salvage::{SalvagedLog, SalvagedRecord, SkippedBytes, salvage_log_file, salvage_segment};
 pub use settle::settle;
 pub use sync::Wal;
 pub use writer::{LogEnd, WalWriter, start};

@@ -88,7 +88,8 @@ impl LogReader {
         })
     }
 
-    fn record_header(&mut self) -> Result<Option<RecordHeader>> {
+    /// The header of the record at the reader's place, if it verifies.
+    pub(crate) fn record_header(&mut self) -> Result<Option<RecordHeader>> {
         let room = self.len.saturating_sub(self.offset);
         if room < RECORD_HEADER_BYTES as u64 {
             return Ok(None);
@@ -131,6 +132,29 @@ impl LogReader {
         }
         behind.dropped_bytes += last_used.map_or(0, |last| last + 1 - from);
         Ok(())
+    }
+
+    /// The first place from `from` on, a multiple of 8, where a record's header verifies, if there is
+    /// one; else where the bytes in use from there on end, which is `from` when there are none.
+    pub(crate) fn next_header(&mut self, from: u64) -> Result<Result<u64, u64>> {
+        let mut at = from;
+        let mut used_end = from;
+        while at < self.len {
+            let count = WINDOW_BYTES.min((self.len - at) as usize);
+            let read = self.window.at(at, count, self.len);
+            let bytes = read.map_err(|error| Error::io("read", &self.path, error))?;
+            for index in (0..count).step_by(ALIGNMENT as usize) {
+                let Some(header) = bytes[index..].first_chunk() else { break };
+                let place = Place::new(self.number, at + index as u64);
+                if RecordHeader::decode(header, place, self.len - place.offset).is_some() {
+                    return Ok(Ok(place.offset));
+                }
+            }
+            used_end = last_used_byte(bytes).map_or(used_end, |index| at + index as u64 + 1);
+            let tried = count.saturating_sub(RECORD_HEADER_BYTES - ALIGNMENT as usize);
+            at += if at + count as u64 == self.len { count } else { tried } as u64;
+        }
+        Ok(Err(used_end))
     }
 
     /// Scans a file that stands behind the place where reading stopped.

@@ -14,6 +14,8 @@
 //! | [`memory`] | how much memory the system allows |
 //! | [`iterator`] | the cursor that memtables, tables and merges all are |
 //! | [`merge`] | many cursors seen as one |
+//! | [`sync`] | locks and threads, which a model checker can take the place of |
+//! | [`seeded`] | bugs that other engines had, to be put back by tests that must catch them |
 
 pub mod batch;
 pub mod checksum;
@@ -25,6 +27,8 @@ pub mod iterator;
 pub mod key;
 pub mod memory;
 pub mod merge;
+pub mod seeded;
+pub mod sync;
 
 pub use batch::{BatchEntry, BatchReader, KeyspaceId, WriteBatch};
 pub use bytes::Bytes;

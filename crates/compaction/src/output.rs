@@ -19,8 +19,8 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
+use alluvium_base::sync::atomic::{AtomicBool, Ordering};
 use alluvium_base::{
     Error, FileName, FileNumber, FileNumbers, Fs, InternalIterator, InternalKey, KeyspaceId, Result,
 };

@@ -1,11 +1,11 @@
 //! Background workers: who flushes, who compacts, and one step of either for tests.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
 use alluvium_base::KeyspaceId;
+use alluvium_base::sync::atomic::Ordering;
+use alluvium_base::sync::thread::{Builder, JoinHandle};
 use alluvium_compaction::next_due_ms;
 
 use crate::compact::Compaction;
@@ -27,7 +27,7 @@ pub(crate) fn spawn(core: &Arc<Core>) -> Result<Vec<JoinHandle<()>>> {
         thread.map(|thread| threads.push(thread)).map_err(|e| Error::io("start a thread", "", e))
     };
     start("alluvium-flush".to_owned(), flush_until_stopped)?;
-    start("alluvium-durable".to_owned(), |core| core.durable.serve(core))?;
+    start("alluvium-durable".to_owned(), Core::serve_callbacks)?;
     for at in 0..compactors {
         start(format!("alluvium-compact-{at}"), compact_until_stopped)?;
     }

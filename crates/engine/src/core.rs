@@ -12,17 +12,18 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use alluvium_base::fs::LockGuard;
+use alluvium_base::sync::atomic::{AtomicBool, Ordering};
+use alluvium_base::sync::{
+    ArcSwap, Guard, Mutex, OnceLock, RecursiveRwLock, RecursiveRwLockReadGuard,
+};
 use alluvium_base::{Clock, FileName, FileNumber, FileNumbers, Fs, KeyspaceId, Seq};
 use alluvium_compaction::GcContext;
 use alluvium_manifest::{Manifest, TableMeta, Version, VersionEdit};
 use alluvium_table::{BlockCache, Table};
 use alluvium_wal::{Wal, WalWriter};
-use arc_swap::{ArcSwap, Guard};
-use parking_lot::{Mutex, RecursiveRwLock, RecursiveRwLockReadGuard};
 
 use crate::durable::DurabilityQueue;
 use crate::options::{Background, Persist};
@@ -86,19 +87,9 @@ pub(crate) struct CommitState {
 
 impl Core {
     /// Pins a view and the newest sequence visible in it: a consistent point across keyspaces.
-    ///
-    /// The view comes first, or a compaction between the two could have dropped what the sequence
-    /// still needs (rocksdb 6973). It must also still be current when the sequence is read, or
-    /// writes to a newer memtable of one keyspace would be missed and those to another seen.
     #[inline]
     pub(crate) fn pin(&self) -> (Guard<Arc<ReadView>>, Seq) {
-        loop {
-            let view = self.view.load();
-            let seq = self.publisher.visible();
-            if Arc::ptr_eq(&view, &self.view.load()) {
-                return (view, seq);
-            }
-        }
+        self.publisher.pin(&self.view)
     }
 
     /// Fails when the database was closed.

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
+use alluvium_base::sync::Mutex;
+use alluvium_base::sync::atomic::Ordering;
+use alluvium_base::sync::thread::{self, JoinHandle};
 use alluvium_base::{KeyspaceId, MemFs};
-use parking_lot::Mutex;
 
 use crate::batch::Batch;
 use crate::core::Core;
@@ -62,14 +63,14 @@ impl Handle {
         {
             // Under the commit lock: no write is between its check and the log.
             let _commit = core.commit.lock();
-            if core.closed.swap(true, std::sync::atomic::Ordering::AcqRel) {
+            if core.closed.swap(true, Ordering::AcqRel) {
                 return Ok(());
             }
         }
-        core.cancel.store(true, std::sync::atomic::Ordering::Release);
+        core.cancel.store(true, Ordering::Release);
         core.schedule.stop();
         core.durable.stop();
-        let this_thread = std::thread::current().id();
+        let this_thread = thread::current().id();
         for thread in self.threads.lock().drain(..) {
             // A callback may own the last handle; its thread cannot wait for itself.
             if thread.thread().id() != this_thread && thread.join().is_err() {

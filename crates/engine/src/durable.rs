@@ -6,13 +6,16 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use alluvium_base::Seq;
+use alluvium_base::sync::{Condvar, Mutex};
 use alluvium_wal::LogEnd;
-use parking_lot::{Condvar, Mutex};
 
 use crate::Result;
 use crate::commit::PreparedBatch;
 use crate::core::Core;
 use crate::options::{Background, Persist};
+
+#[cfg(all(test, loom))]
+mod models;
 
 /// Called once, with how it went.
 pub(crate) type Callback = Box<dyn FnOnce(Result<()>) + Send>;
@@ -45,8 +48,9 @@ impl std::fmt::Debug for Waiting {
 }
 
 impl DurabilityQueue {
-    /// Serves callbacks until [`stop`](Self::stop), then those left.
-    pub(crate) fn serve(&self, core: &Core) {
+    /// Serves callbacks until [`stop`](Self::stop), then those left. `make_durable` makes durable
+    /// all up to the end of a record in the log, once its sequence is visible.
+    pub(crate) fn serve(&self, make_durable: impl Fn(Seq, LogEnd) -> Result<()>) {
         loop {
             let mut waiting = self.state.lock();
             while waiting.callbacks.is_empty() && !waiting.is_stopping {
@@ -55,8 +59,7 @@ impl DurabilityQueue {
             let entries = std::mem::take(&mut waiting.callbacks);
             drop(waiting);
             let Some(last) = entries.last() else { return };
-            core.publisher.wait_for(last.seq);
-            let outcome = core.sync_to(last.log_end);
+            let outcome = make_durable(last.seq, last.log_end);
             for entry in entries {
                 call(entry.callback, outcome.clone());
             }
@@ -83,6 +86,14 @@ fn call(callback: Callback, outcome: Result<()>) {
 }
 
 impl Core {
+    /// Calls back those who wait for the disk, until the database closes.
+    pub(crate) fn serve_callbacks(&self) {
+        self.durable.serve(|seq, log_end| {
+            self.publisher.wait_for(seq);
+            self.sync_to(log_end)
+        });
+    }
+
     /// Writes a batch, if there is one, and calls `callback` once it and all before it are as
     /// durable as `persist` says.
     pub(crate) fn write_then(

@@ -15,16 +15,15 @@
 //! from like any other.
 
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use alluvium_base::fs::LockGuard;
+use alluvium_base::sync::atomic::AtomicBool;
+use alluvium_base::sync::{ArcSwap, Mutex, OnceLock, RecursiveRwLock};
 use alluvium_base::{FileName, FileNumber, FileNumbers, Fs, KeyspaceId, Seq};
 use alluvium_manifest::{Cause, Manifest, VersionEdit};
 use alluvium_table::BlockCache;
 use alluvium_wal::{WalConfig, renew, replay, settle, start};
-use arc_swap::ArcSwap;
-use parking_lot::{Mutex, RecursiveRwLock};
 
 use crate::core::{CommitState, Core};
 use crate::db::DEFAULT_KEYSPACE;
@@ -46,6 +45,7 @@ pub(crate) fn recover(builder: Builder) -> Result<Core> {
     let lock = take_lock(&*fs, &dir)?;
     let names = list_files(&*fs, &dir)?;
     let (mut manifest, numbers) = open_manifest(&builder, &names)?;
+    manifest.set_rewrite_min_bytes(builder.max_manifest_bytes);
     adopt_default_keyspace(&builder, &mut manifest)?;
     crate::options_file::write(&builder)?;
 

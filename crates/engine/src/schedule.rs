@@ -10,8 +10,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use alluvium_base::sync::{Condvar, Mutex, MutexGuard};
 use alluvium_base::{FileNumber, KeyspaceId};
-use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::{Error, Result};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use alluvium_base::Seq;
-use parking_lot::Mutex;
+use alluvium_base::sync::Mutex;
 
 use crate::db::Handle;
 use crate::keyspace::Keyspace;

@@ -15,6 +15,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use alluvium_base::sync::thread;
 use serde::Serialize;
 
 use crate::core::Core;
@@ -171,7 +172,7 @@ impl Stalls {
                 let is_stuck =
                     core.schedule.lock().is_idle() && must_wait(&core.view.load(), cause);
                 if worked || !is_stuck {
-                    std::thread::yield_now();
+                    thread::yield_now();
                     return Ok(());
                 }
                 Err(stuck(core))

@@ -20,11 +20,11 @@
 //! living.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{self as figures, AtomicU64};
 use std::sync::{Arc, Weak};
 
-use arc_swap::{ArcSwapOption, Guard};
-use parking_lot::Mutex;
+use alluvium_base::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use alluvium_base::sync::{ArcSwapOption, Guard, Mutex};
 
 use crate::block::Block;
 
@@ -97,6 +97,7 @@ struct RingEntry {
 /// the shared count of its bytes, its ring entry, and what an allocator adds to each.
 const OVERHEAD_BYTES: usize = 224;
 
+#[cfg(not(any(loom, shuttle)))]
 const _: () = assert!(size_of::<CachedBlock>() == 64);
 
 /// Shards of the counters: a power of two.
@@ -119,7 +120,7 @@ fn bump(counter: &AtomicU64) {
 
 thread_local! {
     static SHARD: usize = {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        static NEXT: figures::AtomicUsize = figures::AtomicUsize::new(0);
         NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS
     };
 }
@@ -278,5 +279,7 @@ impl Ring {
     }
 }
 
+#[cfg(all(test, loom))]
+mod models;
 #[cfg(test)]
 mod tests;

@@ -14,10 +14,10 @@
 //! left. Otherwise a file without records could stand between two of the log.
 
 use std::sync::Arc;
-use std::thread::{Builder, JoinHandle};
 
+use alluvium_base::sync::thread::{Builder, JoinHandle};
+use alluvium_base::sync::{Condvar, Mutex};
 use alluvium_base::{Error, FileNumber, Result};
-use parking_lot::{Condvar, Mutex};
 
 use crate::segment::{Segment, SegmentMaker};
 

@@ -14,7 +14,8 @@
 //! | `segment` | one file being written: mapped or buffered |
 //! | `ahead` | the thread that creates the next segment ahead of need |
 //! | `writer` | appending and rotation |
-//! | `sync` | many threads share one sync |
+//! | `group` | many threads share one sync |
+//! | `sync` | what a sync does: older segments first, then the watermark |
 //! | `release` | which segments there are, and letting go of those nobody needs |
 //! | `reader` | one file being read, without trust |
 //! | `replay` | all of a log read: torn tail or damage? |
@@ -33,6 +34,7 @@
 
 mod ahead;
 mod format;
+mod group;
 mod log_file;
 mod options;
 mod reader;
@@ -50,7 +52,9 @@ pub use log_file::{LogFileWriter, ReplayedFile, replay_file};
 pub use options::{SegmentInfo, WalConfig, WalMode, WalOptions};
 pub use renew::renew;
 pub use replay::{RecordAt, Replayed, TornTail, replay};
-pub use salvage::{SalvagedLog, SalvagedRecord, SkippedBytes, salvage_log_file, salvage_segment};
+pub use salvage::{
+    SalvagedLog, SalvagedRecord, SkippedBytes, salvage_log_file, salvage_segment,
+};
 pub use settle::settle;
 pub use sync::Wal;
 pub use writer::{LogEnd, WalWriter, start};

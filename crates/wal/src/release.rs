@@ -4,8 +4,8 @@
 //! bring back an older one without its successor, replay would see a hole.
 
 use std::io;
-use std::sync::atomic::Ordering;
 
+use alluvium_base::sync::atomic::Ordering;
 use alluvium_base::{Error, FileName, FileNumber, Result, Seq};
 
 use crate::{SegmentInfo, Wal};

@@ -1,30 +1,20 @@
-//! Many threads, one sync.
+//! Making the log durable: what is shared by the writer and those who sync.
 //!
-//! ```text
-//!  thread A  append ─ sync_to ─ leader: ├───────── sync ─────────┤ done
-//!  thread B     append ─ sync_to ─ waits for A ·················· └ leader: ├── sync ──┤ done
-//!  thread C         append ─ sync_to ─ waits ···················· · waits ············ └ done
-//! ```
-//!
-//! A leader syncs everything written when it begins; whoever comes later waits, and one of them
-//! leads the next sync, for all of them.
-//!
-//! Invariants:
+//! Invariants, beside those of `group`:
 //! - Older segments are synced before the active one, and nothing is durable before all of them.
 //! - No sync happens under the cursor's lock: appending goes on meanwhile.
 //! - When the last sync of a burst returns, a watermark says so, be it unsynced: until then the next
 //!   sync is waited for already.
-//! - A sync that failed is never repeated: the kernel may have dropped the pages and would answer
-//!   with success.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
+use alluvium_base::sync::Mutex;
+use alluvium_base::sync::atomic::{AtomicU64, Ordering};
 use alluvium_base::{Error, File, Fs, Result};
-use parking_lot::{Condvar, Mutex};
 
 use crate::ahead::Ahead;
+use crate::group::SyncGroup;
 use crate::writer::{Counters, Cursor, LogEnd};
 
 /// A file that is to be synced.
@@ -45,22 +35,9 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     /// One thread at a time removes segments.
     pub(crate) releasing: Mutex<()>,
-    /// Who syncs, and for whom. Never taken together with another lock.
-    group: Mutex<Group>,
-    finished: Condvar,
-    /// As `Group::synced`, to be read without the lock.
-    synced: AtomicU64,
+    /// Who syncs, and for whom. Its lock is never taken together with another.
+    group: SyncGroup,
     sync_count: AtomicU64,
-    /// The first failure, which is final.
-    poison: OnceLock<Arc<Error>>,
-}
-
-#[derive(Debug, Default)]
-struct Group {
-    has_leader: bool,
-    /// The furthest end that any thread has waited for.
-    wanted: LogEnd,
-    synced: LogEnd,
 }
 
 impl Shared {
@@ -73,32 +50,24 @@ impl Shared {
             cursor: Mutex::new(cursor),
             counters,
             releasing: Mutex::new(()),
-            group: Mutex::default(),
-            finished: Condvar::new(),
-            synced: AtomicU64::new(0),
+            group: SyncGroup::new(),
             sync_count: AtomicU64::new(0),
-            poison: OnceLock::new(),
         }
     }
 
     /// Fails once the log is poisoned.
     #[inline]
     pub(crate) fn check(&self) -> Result<()> {
-        match self.poison.get() {
-            None => Ok(()),
-            Some(cause) => Err(Error::Poisoned { cause: cause.clone() }),
-        }
+        self.group.check()
     }
 
     /// Makes `error` final, unless an earlier one is; returns it.
     pub(crate) fn poison(&self, error: Error) -> Error {
-        self.poison.get_or_init(|| Arc::new(error.clone()));
-        error
+        self.group.poison(error)
     }
 
     /// Syncs everything written so far and returns its end.
     fn sync_all(&self) -> Result<LogEnd> {
-        self.check()?;
         let mut cursor = self.cursor.lock();
         let goal = cursor.written;
         let place = cursor.place();
@@ -110,7 +79,7 @@ impl Shared {
             file.sync().map_err(|error| Error::io("sync", path, error))?;
         }
         self.sync_count.fetch_add(1, Ordering::Relaxed);
-        let is_next_wanted = self.group.lock().wanted > goal;
+        let is_next_wanted = self.group.is_wanted_beyond(goal);
         let mut cursor = self.cursor.lock();
         cursor.watermark = place;
         if !is_next_wanted {
@@ -144,35 +113,8 @@ impl Wal {
     /// The first failure is final: every later call fails with [`Error::Poisoned`], as it does
     /// after an append has failed. A sync is never tried again.
     pub fn sync_to(&self, end: LogEnd) -> Result<()> {
-        self.shared.check()?;
-        if self.synced() >= end {
-            return Ok(());
-        }
         let end = end.min(self.written());
-        let mut group = self.shared.group.lock();
-        group.wanted = group.wanted.max(end);
-        loop {
-            if group.synced >= end {
-                return Ok(());
-            }
-            if !group.has_leader {
-                break;
-            }
-            self.shared.finished.wait(&mut group);
-        }
-        group.has_leader = true;
-        drop(group);
-        let synced = self.shared.sync_all().map_err(|error| self.shared.poison(error));
-        let mut group = self.shared.group.lock();
-        group.has_leader = false;
-        if let Ok(synced) = synced {
-            // What was written when this call came is included: `end` is reached.
-            group.synced = synced;
-            self.shared.synced.store(synced.0, Ordering::Release);
-        }
-        drop(group);
-        self.shared.finished.notify_all();
-        synced.map(drop)
+        self.shared.group.sync_to(end, || self.shared.sync_all())
     }
 
     /// Ends the thread that creates segments ahead and returns once it is gone: from then on nothing
@@ -188,7 +130,7 @@ impl Wal {
 
     /// Everything up to here is durable.
     pub fn synced(&self) -> LogEnd {
-        LogEnd(self.shared.synced.load(Ordering::Acquire))
+        self.shared.group.synced()
     }
 
     /// How many times [`sync_to`](Self::sync_to) went to the disk.

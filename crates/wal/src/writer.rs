@@ -9,8 +9,8 @@
 //!   The old one's file is handed to the next sync, which syncs it before the new one.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
+use alluvium_base::sync::atomic::{AtomicU64, Ordering};
 use alluvium_base::{Error, Result, Seq};
 
 use crate::ahead::{self, NextSegment};

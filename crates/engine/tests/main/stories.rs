@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alluvium::{Background, Clock, Db, ErrorKind, Filter, KeyspaceOptions, Persist, Put, Read};
+use alluvium_base::sync::Mutex;
 use alluvium_testkit::SimClock;
-use parking_lot::Mutex;
 
 use crate::support::{tiny, tiny_builder};
 

@@ -3,7 +3,7 @@ use alluvium_base::{InternalKey, Kind, Seq};
 use super::*;
 use crate::block_builder::BlockBuilder;
 
-fn block(value_bytes: usize) -> Block {
+pub(super) fn block(value_bytes: usize) -> Block {
     let mut builder = BlockBuilder::default();
     let mut out = Vec::new();
     builder.add(InternalKey::new(b"k", Seq::ZERO, Kind::Put), 0, &vec![0; value_bytes]);
@@ -11,7 +11,7 @@ fn block(value_bytes: usize) -> Block {
     Block::parse(out.into()).expect("just built")
 }
 
-fn charge_of(block: &Block) -> usize {
+pub(super) fn charge_of(block: &Block) -> usize {
     block.len() + OVERHEAD_BYTES
 }
 

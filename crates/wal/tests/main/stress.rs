@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use alluvium_base::sync::Mutex;
 use alluvium_base::{Fs, Seq, StdFs};
 use alluvium_wal::{WalMode, WalOptions};
-use parking_lot::Mutex;
 
 use crate::log::{Found, Log};
 

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::sync::{Arc, Barrier};
 
 use alluvium_base::fs::{LockGuard, Mapping};
+use alluvium_base::sync::{Condvar, Mutex};
 use alluvium_base::{File, FileName, Fs, MemFs};
 use alluvium_wal::LogEnd;
-use parking_lot::{Condvar, Mutex};
 
 use crate::log::{DIR, Found, Log, SMALL};
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use alluvium_base::memory;
 use alluvium_base::{Clock, Fs, StdFs, SystemClock};
 use alluvium_compaction::CompactionOptions;
-use alluvium_manifest::Level;
+use alluvium_manifest::{Level, REWRITE_MIN_BYTES};
 use alluvium_table::{FilterKind, TableOptions};
 use alluvium_wal::{WalMode, WalOptions};
 use serde::{Deserialize, Serialize};
@@ -223,6 +223,7 @@ pub struct Builder {
     pub(crate) log_segment_size: u64,
     pub(crate) max_log_bytes: u64,
     pub(crate) background: Background,
+    pub(crate) max_manifest_bytes: u64,
 }
 
 impl Builder {
@@ -241,6 +242,7 @@ impl Builder {
             log_segment_size: (64 * MIB).min(memory / 16).max(MIB),
             max_log_bytes: 512 * MIB,
             background: Background::Threads(if cores > 2 { 2 } else { 1 }),
+            max_manifest_bytes: REWRITE_MIN_BYTES,
         }
     }
 
@@ -301,6 +303,13 @@ impl Builder {
     /// bytes: an idle keyspace cannot make the log grow without bound. Default 512 MiB.
     pub fn max_log_bytes(mut self, bytes: u64) -> Self {
         self.max_log_bytes = bytes;
+        self
+    }
+
+    /// Size from which the manifest is rewritten as one record, in bytes; one that is larger than
+    /// this even then is rewritten when it has grown to four times that. Default 4 MiB.
+    pub fn max_manifest_bytes(mut self, bytes: u64) -> Self {
+        self.max_manifest_bytes = bytes;
         self
     }
 

@@ -30,7 +30,7 @@ use crate::record::Record;
 use crate::recover::Recovered;
 use crate::state::State;
 
-/// A manifest smaller than this is never rewritten.
+/// A manifest smaller than this is not rewritten, unless [`Manifest::set_rewrite_min_bytes`] says so.
 pub const REWRITE_MIN_BYTES: u64 = 4 << 20;
 /// A larger one is rewritten when it is this many times its first record.
 pub const REWRITE_FACTOR: u64 = 4;
@@ -50,6 +50,8 @@ pub struct Manifest {
     edits: u64,
     /// Length of the file at which it is next rewritten.
     rewrite_at_bytes: u64,
+    /// One smaller than this is not rewritten.
+    rewrite_min_bytes: u64,
     poisoned: Option<Arc<Error>>,
 }
 
@@ -110,10 +112,29 @@ impl Manifest {
         let state = State::new().apply(first).map_err(|what| nonsense(&what))?;
         let log = write_fresh(&*fs, dir, number, first)?;
         write_current(&*fs, dir, number)?;
-        let rewrite_at_bytes = rewrite_at_bytes(log.bytes());
+        let rewrite_min_bytes = REWRITE_MIN_BYTES;
+        let rewrite_at_bytes = rewrite_at_bytes(log.bytes(), rewrite_min_bytes);
         let dir = dir.to_owned();
         let (edits, poisoned) = (0, None);
-        Ok(Self { fs, dir, numbers, log, number, state, edits, rewrite_at_bytes, poisoned })
+        Ok(Self {
+            fs,
+            dir,
+            numbers,
+            log,
+            number,
+            state,
+            edits,
+            rewrite_at_bytes,
+            rewrite_min_bytes,
+            poisoned,
+        })
+    }
+
+    /// Sets the size below which the file is not rewritten, in bytes; [`REWRITE_MIN_BYTES`] unless
+    /// set.
+    pub fn set_rewrite_min_bytes(&mut self, bytes: u64) {
+        self.rewrite_min_bytes = bytes;
+        self.rewrite_at_bytes = rewrite_at_bytes(self.log.bytes(), bytes);
     }
 
     /// The commit point: makes `edit` durable, then part of [`Manifest::state`].
@@ -138,7 +159,7 @@ impl Manifest {
         self.state = next;
         self.edits += 1;
         if self.log.bytes() >= self.rewrite_at_bytes
-            || (self.edits >= REWRITE_EDITS && self.log.bytes() >= REWRITE_MIN_BYTES)
+            || (self.edits >= REWRITE_EDITS && self.log.bytes() >= self.rewrite_min_bytes)
         {
             // The edit is durable in the old file and part of the new one's snapshot, whichever of
             // them is found later: its success does not hang on this.
@@ -173,7 +194,7 @@ impl Manifest {
         // From here on, `CURRENT` may name the new file even if this fails: an edit to the old one
         // would be lost.
         write_current(&*self.fs, &self.dir, number).map_err(|error| self.poison(error))?;
-        self.rewrite_at_bytes = rewrite_at_bytes(log.bytes());
+        self.rewrite_at_bytes = rewrite_at_bytes(log.bytes(), self.rewrite_min_bytes);
         self.log = log;
         self.number = number;
         self.state.next_file = record.next_file;
@@ -237,8 +258,8 @@ impl Manifest {
 }
 
 /// The length at which a manifest that began with `first_bytes` is rewritten.
-fn rewrite_at_bytes(first_bytes: u64) -> u64 {
-    first_bytes.saturating_mul(REWRITE_FACTOR).max(REWRITE_MIN_BYTES)
+fn rewrite_at_bytes(first_bytes: u64, min_bytes: u64) -> u64 {
+    first_bytes.saturating_mul(REWRITE_FACTOR).max(min_bytes)
 }
 
 /// Writes a manifest of one record and makes it and its name durable.

@@ -79,9 +79,14 @@ pub struct SimFs {
     shared: Arc<Shared>,
 }
 
+/// What is called before each operation, with the disk and the operation's number.
+pub type Observer = Arc<dyn Fn(&SimFs, u64) + Send + Sync>;
+
 struct Shared {
     /// Guards everything. Innermost: nothing else is locked while it is held.
     disk: Mutex<Disk>,
+    /// Never held while it is called.
+    observer: Mutex<Option<Observer>>,
 }
 
 /// What a disk was asked to do so far.
@@ -131,11 +136,16 @@ impl fmt::Debug for Shared {
 impl Shared {
     /// Counts an operation, carries it out, and fails it if a fault says so.
     fn operate<T>(
-        &self,
+        self: &Arc<Self>,
         class: OpClass,
         path: &Path,
         effect: impl FnOnce(&mut Disk, Option<Fault>) -> io::Result<T>,
     ) -> io::Result<T> {
+        let observer = self.observer.lock().clone();
+        if let Some(observer) = observer {
+            let fs = SimFs { shared: Arc::clone(self) };
+            observer(&fs, fs.op_count());
+        }
         let mut disk = self.disk.lock();
         let fault = disk.begin(class, path)?;
         let result = effect(&mut disk, fault);
@@ -162,7 +172,7 @@ impl SimFs {
     }
 
     fn of(disk: Disk) -> Self {
-        Self { shared: Arc::new(Shared { disk: Mutex::new(disk) }) }
+        Self { shared: Arc::new(Shared { disk: Mutex::new(disk), observer: Mutex::new(None) }) }
     }
 
     /// How many operations there were so far: calls of [`Fs`] and [`File`] that return a result,
@@ -211,6 +221,13 @@ impl SimFs {
     /// Whether the machine is off.
     pub fn is_frozen(&self) -> bool {
         self.shared.disk.lock().is_frozen
+    }
+
+    /// Has `observer` called before each operation from now on, on the thread that makes it, so that
+    /// it can take an image of every moment of a workload in one run. It must not use this disk in
+    /// any other way; images are disks of their own. `None` ends it.
+    pub fn observe(&self, observer: Option<Observer>) {
+        *self.shared.observer.lock() = observer;
     }
 
     /// How many unsynced items a [`crash`](Self::crash) would decide about now: up to 64 of them,

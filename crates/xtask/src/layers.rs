@@ -6,7 +6,7 @@
 //! 4  alluvium (crates/engine)
 //! 3  compaction
 //! 2  manifest
-//! 1  wal   memtable   table         dev: testkit   xtask   benches
+//! 1  wal   memtable   table         dev: testkit   torture   xtask   benches
 //! 0  base
 //! ```
 //!

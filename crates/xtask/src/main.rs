@@ -4,6 +4,8 @@
 //! |---|---|
 //! | `layers` | fails on a dependency that the design's layers do not allow |
 //! | `tidy` | fails on what the compiler and clippy cannot see: lengths, words, links, formats |
+//! | `fuzz` | runs the fuzz targets on all cores, for as long as it is told |
+//! | `torture` | tries to lose data, for as long as it is told, and publishes the figures |
 //! | `ci` | everything a change must pass, in order; `.ci/run` runs exactly this |
 //!
 //! Each chore is a function from the repository to an outcome; only this file turns outcomes into
@@ -15,8 +17,10 @@
 )]
 
 mod ci;
+mod fuzz;
 mod layers;
 mod tidy;
+mod torture;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -41,6 +45,15 @@ enum Chore {
         /// Print the rules instead of checking them.
         #[arg(long)]
         list: bool,
+    },
+    /// Run the fuzz targets on all cores; needs nightly.
+    Fuzz(fuzz::Arguments),
+    /// Try to lose data, for as long as told; `--list` shows the layers, `--help` the options.
+    #[command(disable_help_flag = true)]
+    Torture {
+        /// Layers and options, as the torture program takes them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
     },
     /// Run everything a change must pass.
     Ci {
@@ -71,6 +84,8 @@ fn main() -> Result<ExitCode> {
         Chore::Layers => layers::run(&root)?,
         Chore::Tidy { list: true } => tidy::list(),
         Chore::Tidy { list: false } => tidy::run(&root)?,
+        Chore::Fuzz(arguments) => fuzz::run(&root, &arguments)?,
+        Chore::Torture { arguments } => torture::run(&root, &arguments)?,
         Chore::Ci { fast } => {
             ci::run(&root, if fast { ci::Extent::Fast } else { ci::Extent::Full })
         }

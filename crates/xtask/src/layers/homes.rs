@@ -33,7 +33,7 @@ pub(super) const HOMES: &[Home] = &[
     home("bytes", &["alluvium-base"], "use `alluvium_base::Bytes`"),
     home("crc32fast", &["alluvium-base"], "use `alluvium_base::checksum`"),
     home("memmap2", &["alluvium-base"], "use `alluvium_base::fs::Mapping`"),
-    home("rustix", &["alluvium-base"], "go through `alluvium_base::Fs`"),
+    home("rustix", &["alluvium-base", "alluvium-torture"], "go through `alluvium_base::Fs`"),
     home("crossbeam-skiplist", &["alluvium-memtable"], "go through `alluvium_memtable::Memtable`"),
     home("lz4_flex", &["alluvium-table"], "let the table compress its blocks"),
     home("bloomfilter", &["alluvium-table"], "ask the table's filter"),

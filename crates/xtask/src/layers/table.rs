@@ -76,6 +76,7 @@ pub(super) const LAYERS: &[Layer] = &[
         ],
     ),
     layer("dev", "alluvium-testkit", &["alluvium-base"]),
+    layer("dev", "alluvium-torture", &["alluvium-base", "alluvium-testkit", "alluvium"]),
     layer("dev", "alluvium-xtask", &[]),
     Layer { level: "dev", package: BENCHES, may_import: Imports::Anything },
 ];

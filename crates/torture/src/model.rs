@@ -1,19 +1,18 @@
-//! The model test: more than a million operations against an oracle.
+//! The model test: random operations against an oracle.
 //!
 //! testkit generates operations from a seed; each is carried out on the database and on the oracle,
 //! and every answer is compared. Besides those, this driver makes conditional writes, reads many
 //! keys at once, keeps iterators alive across flushes and compactions, and opens checkpoints.
-//!
-//! To replay a failure, set what it prints: `ALLUVIUM_MODEL_SEED=7`; `ALLUVIUM_MODEL_OPS` runs more.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use alluvium::{
-    Background, Builder, Bytes, Compression, Condition, Db, Depth, ErrorKind, Expiry, Filter,
-    Keyspace, KeyspaceOptions, LogMode, Persist, Put, Read, Result, Scan, Snapshot, check,
+    Background, Bytes, Condition, Db, Depth, ErrorKind, Expiry, Keyspace, Persist, Put, Read,
+    Result as DbResult, Scan, Snapshot, check,
 };
 use alluvium_base::fs::Fs;
 use alluvium_testkit::{
@@ -21,39 +20,34 @@ use alluvium_testkit::{
     SeededRandom, SimClock, SimFs, Survival, View, Weights, Write, key_of, keyspace_name,
 };
 
+use crate::layer::{Case, Failure, Layer, Threads, needs_nothing};
+use crate::option_sets::{self, OptionSet};
+use crate::run::said_by;
+
 type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// How a database of this seed is set up.
-fn options_of(seed: u64) -> (KeyspaceOptions, LogMode, Background, u64) {
-    let mut random = SeededRandom::with_stream(seed, 77);
-    let mut pick = |choices: &[u64]| choices[random.below(choices.len() as u64) as usize];
-    let compression = match pick(&[0, 1, 2]) {
-        0 => vec![Compression::None],
-        1 => vec![Compression::Lz4],
-        _ => vec![Compression::None, Compression::None, Compression::Lz4],
-    };
-    let filter = match pick(&[0, 1, 2, 3]) {
-        0 => Filter::None,
-        1 => Filter::Standard { bits_per_key: 4 },
-        2 => Filter::Blocked { bits_per_key: 3 },
-        _ => Filter::default(),
-    };
-    let options = KeyspaceOptions {
-        write_buffer_size: pick(&[1 << 10, 4 << 10, 16 << 10]),
-        max_write_buffers: pick(&[2, 3, 5]) as usize,
-        block_size: pick(&[64, 256, 4096]) as usize,
-        compression,
-        filter,
-        l0_trigger: pick(&[1, 2, 4]) as usize,
-        level_base_bytes: pick(&[1 << 10, 8 << 10]),
-        level_multiplier: pick(&[2, 4, 10]),
-        target_file_size: pick(&[512, 2 << 10, 16 << 10]),
-        ..KeyspaceOptions::default()
-    };
-    let mode = if pick(&[0, 1]) == 0 { LogMode::Mapped } else { LogMode::Buffered };
-    let background =
-        if seed.is_multiple_of(2) { Background::Manual } else { Background::Threads(2) };
-    (options, mode, background, pick(&[4096, 16 << 10, 256 << 10]))
+/// What is counted.
+pub const OPERATIONS: &str = "operations checked";
+
+/// The layer.
+pub const LAYER: Layer = Layer {
+    name: "model",
+    what: "random operations on every public method, with reopens, kills and power cuts, each \
+           answer compared with an oracle's",
+    unit: OPERATIONS,
+    case,
+    threads: Threads::AllCores,
+    needs: needs_nothing,
+};
+
+/// Operations of one case.
+const CASE_OPS: u64 = 20_000;
+
+/// The seed chooses the set of options and every operation.
+fn case(case: &Case<'_>) -> Result<(), Failure> {
+    let sets = option_sets::all();
+    let set = &sets[(case.seed % sets.len() as u64) as usize];
+    run(case, set)
 }
 
 /// A scan that stays open while the database changes below it.
@@ -71,7 +65,7 @@ struct LongScan {
 #[derive(Debug)]
 struct Driver {
     random: SeededRandom,
-    seed: u64,
+    set: OptionSet,
     disk: SimFs,
     clock: SimClock,
     db: Option<Db>,
@@ -81,42 +75,29 @@ struct Driver {
     checkpoints: u64,
 }
 
-fn builder(disk: &SimFs, clock: &SimClock, seed: u64) -> Builder {
-    let (options, mode, background, segment) = options_of(seed);
-    Db::builder("data/db")
-        .fs(Arc::new(disk.clone()))
-        .clock(Arc::new(clock.clone()))
-        .default_keyspace(options)
-        .cache_bytes(32 << 10)
-        .log_mode(mode)
-        .log_segment_size(segment)
-        .max_log_bytes(2 * segment.max(32 << 10))
-        .background(background)
-}
-
-fn read_content(db: &Db) -> Result<Content> {
+fn read_content(db: &Db) -> DbResult<Content> {
     let mut content = Content::new();
     for name in db.keyspaces()? {
         let slot = name.strip_prefix("ks").map_or(0, |n| n.parse().expect("ours"));
         let keyspace = db.find_keyspace(&name)?.expect("it was just listed");
-        let pairs: Result<Vec<_>> = keyspace.iter().collect();
+        let pairs: DbResult<Vec<_>> = keyspace.iter().collect();
         let pairs = pairs?.into_iter().map(|(k, v)| (k.to_vec(), v.to_vec()));
         content.insert(slot, pairs.collect());
     }
     Ok(content)
 }
 
-fn to_vecs(scan: impl Iterator<Item = Result<(Bytes, Bytes)>>) -> Pairs {
+fn to_vecs(scan: impl Iterator<Item = DbResult<(Bytes, Bytes)>>) -> Pairs {
     scan.map(|entry| entry.expect("a sound disk")).map(|(k, v)| (k.to_vec(), v.to_vec())).collect()
 }
 
 impl Driver {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, set: OptionSet) -> Self {
         let (disk, clock) = (SimFs::new(seed), SimClock::new(1_000_000));
-        let db = Some(builder(&disk, &clock, seed).open().unwrap());
+        let db = Some(set.builder(&disk, &clock).open().unwrap());
         Self {
             random: SeededRandom::with_stream(seed, 1),
-            seed,
+            set,
             disk,
             clock,
             db,
@@ -154,7 +135,7 @@ impl Driver {
             }
             Op::DropSnapshot { slot } => drop(self.snapshots.remove(slot)),
             Op::CreateKeyspace { keyspace } => {
-                let (options, ..) = options_of(self.seed + u64::from(*keyspace));
+                let options = self.set.keyspace.clone();
                 self.db().keyspace(&keyspace_name(*keyspace), options).unwrap();
                 self.oracle.create_keyspace(*keyspace);
             }
@@ -205,7 +186,7 @@ impl Driver {
         self.scans.clear();
         self.db = None;
         self.disk = next;
-        self.db = Some(builder(&self.disk, &self.clock, self.seed).open().unwrap());
+        self.db = Some(self.set.builder(&self.disk, &self.clock).open().unwrap());
     }
 
     fn reopen(&mut self) {
@@ -214,7 +195,7 @@ impl Driver {
         self.db.take().expect("it is open").close().unwrap();
         self.step_scans(1000);
         self.scans.clear();
-        self.db = Some(builder(&self.disk, &self.clock, self.seed).open().unwrap());
+        self.db = Some(self.set.builder(&self.disk, &self.clock).open().unwrap());
         self.oracle.mark_durable();
     }
 
@@ -311,7 +292,7 @@ impl Driver {
             180..220 => self.start_scan(slot, &keyspace),
             220..380 => self.step_scans(2),
             380..399 => {
-                if builder_is_manual(self.seed) {
+                if self.set.background == Background::Manual {
                     self.db().step().unwrap();
                 }
             }
@@ -450,13 +431,9 @@ impl Driver {
     }
 }
 
-fn builder_is_manual(seed: u64) -> bool {
-    options_of(seed).2 == Background::Manual
-}
-
-/// Runs `count` operations of `seed`; answers how many were checked.
-fn run(seed: u64, count: u64) -> u64 {
-    println!("model seed {seed}: {:?}", options_of(seed));
+/// Runs the operations of the case.
+fn run(case: &Case<'_>, set: &OptionSet) -> Result<(), Failure> {
+    let seed = case.seed;
     let weights = Weights {
         insert: 300,
         remove: 100,
@@ -477,57 +454,28 @@ fn run(seed: u64, count: u64) -> u64 {
         crash: 1,
     };
     let generator = OpGenerator::new(seed, GeneratorOptions { weights, ..Default::default() });
-    let mut driver = Driver::new(seed);
-    let mut ops = 0;
-    for (step, op) in generator.enumerate() {
-        if ops >= count {
-            break;
+    let mut driver = Driver::new(seed, set.clone());
+    let mut counted = 0;
+    for (step, op) in generator.take(CASE_OPS as usize).enumerate() {
+        let tried = catch_unwind(AssertUnwindSafe(|| {
+            driver.run(&op);
+            let more = driver.random.chance(1, 6);
+            if more {
+                driver.extra();
+            }
+            1 + u64::from(more)
+        }));
+        // What panicked said so itself; this says where it was.
+        counted += tried.map_err(|panic| {
+            Failure::from(format!("{} at step {step}, with {}: {op:?}", said_by(&*panic), set.name))
+        })?;
+        if counted >= 500 {
+            case.count(OPERATIONS, std::mem::take(&mut counted));
+            if case.is_over() {
+                break;
+            }
         }
-        // Whatever panics in there, this says where it was.
-        let place = Place { seed, step };
-        driver.run(&op);
-        ops += 1;
-        if driver.random.chance(1, 6) {
-            driver.extra();
-            ops += 1;
-        }
-        std::mem::forget(place);
     }
-    ops
-}
-
-/// Prints how to replay when a check fails.
-struct Place {
-    seed: u64,
-    step: usize,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let Self { seed, step } = self;
-        println!("failed at step {step} of model seed {seed}");
-        println!(
-            "  replay: ALLUVIUM_MODEL_SEED={seed} cargo test -p alluvium --test trust model:: -- --nocapture"
-        );
-    }
-}
-
-fn run_seeds(seeds: std::ops::Range<u64>) {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let count = number("ALLUVIUM_MODEL_OPS").unwrap_or(64_000);
-    let only = number("ALLUVIUM_MODEL_SEED");
-    let base = number("ALLUVIUM_MODEL_BASE").unwrap_or(0);
-    let seeds = seeds.map(|seed| base + seed).filter(|seed| only.is_none_or(|only| only == *seed));
-    let ops: u64 = seeds.map(|seed| run(seed, count)).sum();
-    println!("{ops} operations checked");
-}
-
-#[test]
-fn half_a_million_operations_agree_with_the_oracle() {
-    run_seeds(0..8);
-}
-
-#[test]
-fn and_half_a_million_more_with_other_options() {
-    run_seeds(8..16);
+    case.count(OPERATIONS, counted);
+    Ok(())
 }

@@ -11,24 +11,38 @@
 //! keeps whole states: that is dear for long histories and strict for short ones.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use alluvium::{Db, Read, Result};
+use parking_lot::Mutex;
 
 /// All that is visible: keyspaces by name.
-pub(crate) type Content = BTreeMap<String, BTreeMap<Vec<u8>, Vec<u8>>>;
+pub type Content = BTreeMap<String, BTreeMap<Vec<u8>, Vec<u8>>>;
 
 /// What is stored: a value, and when it expires.
-type Stored = (Vec<u8>, Option<u64>);
+pub type Stored = (Vec<u8>, Option<u64>);
 
 /// One state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct State {
-    pub(crate) keyspaces: BTreeMap<String, BTreeMap<Vec<u8>, Stored>>,
+pub struct State {
+    /// By name.
+    pub keyspaces: BTreeMap<String, BTreeMap<Vec<u8>, Stored>>,
 }
 
 impl State {
+    /// Whether a reader sees exactly `found` at `now_ms`.
+    pub fn looks_like(&self, found: &Content, now_ms: u64) -> bool {
+        let is_visible = |expiry: Option<u64>| expiry.is_none_or(|expiry| expiry > now_ms);
+        self.keyspaces.len() == found.len()
+            && self.keyspaces.iter().zip(found).all(|((name, tree), (found_name, found))| {
+                let visible = tree.iter().filter(|(_, (_, expiry))| is_visible(*expiry));
+                name == found_name
+                    && visible.map(|(key, (value, _))| (key, value)).eq(found.iter())
+            })
+    }
+
     /// What a reader sees at `now_ms`.
-    pub(crate) fn content(&self, now_ms: u64) -> Content {
+    pub fn content(&self, now_ms: u64) -> Content {
         let visible = |tree: &BTreeMap<Vec<u8>, Stored>| {
             tree.iter()
                 .filter(|(_, (_, expiry))| expiry.is_none_or(|expiry| expiry > now_ms))
@@ -39,80 +53,96 @@ impl State {
     }
 }
 
-/// All states, in order.
+/// All states, in order. Clones share them, so that whoever watches the disk from outside knows what
+/// was promised at that moment.
 #[derive(Clone, Debug)]
-pub(crate) struct History {
+pub struct History {
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Debug)]
+struct Inner {
     states: Vec<State>,
-    pub(crate) durable: usize,
-    pub(crate) acknowledged: usize,
+    durable: usize,
+    acknowledged: usize,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl History {
     /// A new database: the default keyspace, empty.
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         let mut state = State::default();
         state.keyspaces.insert("default".to_owned(), BTreeMap::new());
-        Self { states: vec![state], durable: 0, acknowledged: 0 }
+        let inner = Inner { states: vec![state], durable: 0, acknowledged: 0 };
+        Self { inner: Arc::new(Mutex::new(inner)) }
     }
 
     /// The newest state, whatever is known of it.
-    pub(crate) fn latest(&self) -> &State {
-        self.states.last().expect("there is a first state")
+    pub fn latest(&self) -> State {
+        self.inner.lock().states.last().expect("there is a first state").clone()
     }
 
-    /// How many states there are.
-    pub(crate) fn len(&self) -> usize {
-        self.states.len()
+    /// The state that survives a power cut at least.
+    pub fn durable(&self) -> usize {
+        self.inner.lock().durable
+    }
+
+    /// The state that survives the death of the process at least.
+    pub fn acknowledged(&self) -> usize {
+        self.inner.lock().acknowledged
     }
 
     /// A change is about to be made.
-    pub(crate) fn attempt(&mut self, change: impl FnOnce(&mut State)) {
-        let mut state = self.latest().clone();
+    pub fn attempt(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.latest();
         change(&mut state);
-        self.states.push(state);
+        self.inner.lock().states.push(state);
     }
 
     /// The change that was attempted last has happened.
-    pub(crate) fn acknowledge(&mut self) {
-        self.acknowledged = self.states.len() - 1;
+    pub fn acknowledge(&self) {
+        let mut inner = self.inner.lock();
+        inner.acknowledged = inner.states.len() - 1;
     }
 
     /// Everything acknowledged is durable.
-    pub(crate) fn make_durable(&mut self) {
-        self.durable = self.acknowledged;
+    pub fn make_durable(&self) {
+        let mut inner = self.inner.lock();
+        inner.durable = inner.acknowledged;
     }
 
-    /// Which states from number `from` on look like `found` at `now_ms`; an error describes the
+    /// Whether a state from number `from` on looks like `found` at `now_ms`; an error describes the
     /// nearest miss.
-    pub(crate) fn find(
-        &self,
-        found: &Content,
-        from: usize,
-        now_ms: u64,
-    ) -> Result<Vec<usize>, String> {
-        let looks_like = |at: &usize| self.states[*at].content(now_ms) == *found;
-        let matches: Vec<usize> = (from..self.states.len()).filter(looks_like).collect();
-        if !matches.is_empty() {
-            return Ok(matches);
+    pub fn find(&self, found: &Content, from: usize, now_ms: u64) -> Result<(), String> {
+        let inner = self.inner.lock();
+        let states = &inner.states;
+        let looks_like = |at: &usize| states[*at].looks_like(found, now_ms);
+        if (from..states.len()).rev().any(|at| looks_like(&at)) {
+            return Ok(());
         }
-        if let Some(lost) = (0..from).rev().find(|at| looks_like(at)) {
+        if let Some(lost) = (0..from).rev().find(looks_like) {
             return Err(format!("state {from} must be there, and only {lost} is: writes are lost"));
         }
-        let nearest = (0..self.states.len())
-            .min_by_key(|&at| differences(&self.states[at].content(now_ms), found).len())
+        let nearest = (0..states.len())
+            .min_by_key(|&at| differences(&states[at].content(now_ms), found).len())
             .unwrap_or_default();
-        let shown = differences(&self.states[nearest].content(now_ms), found);
+        let shown = differences(&states[nearest].content(now_ms), found);
         Err(format!(
             "the database was never in this state. After state {nearest} of {} (durable from \
              {from}): {}",
-            self.states.len() - 1,
+            states.len() - 1,
             shown.into_iter().take(5).collect::<Vec<_>>().join("; ")
         ))
     }
 }
 
 /// One line for each key that differs.
-pub(crate) fn differences(expected: &Content, found: &Content) -> Vec<String> {
+pub fn differences(expected: &Content, found: &Content) -> Vec<String> {
     let mut lines = Vec::new();
     let empty = BTreeMap::new();
     for name in expected.keys().chain(found.keys().filter(|name| !expected.contains_key(*name))) {
@@ -140,7 +170,7 @@ pub(crate) fn differences(expected: &Content, found: &Content) -> Vec<String> {
 }
 
 /// Everything visible in the database, by a forward scan of each keyspace.
-pub(crate) fn read_all(db: &Db) -> Result<Content> {
+pub fn read_all(db: &Db) -> Result<Content> {
     let mut content = Content::new();
     for name in db.keyspaces()? {
         let Some(keyspace) = db.find_keyspace(&name)? else { continue };
@@ -155,7 +185,7 @@ pub(crate) fn read_all(db: &Db) -> Result<Content> {
 }
 
 /// As [`read_all`], and every other way to read must agree: backwards, by key, by count.
-pub(crate) fn read_every_way(db: &Db) -> Result<Content> {
+pub fn read_every_way(db: &Db) -> Result<Content> {
     let content = read_all(db)?;
     for (name, tree) in &content {
         let keyspace = db.find_keyspace(name)?.expect("it was just listed");

@@ -4,14 +4,14 @@
 use alluvium::{Background, Error, ErrorKind, LogMode, Persist, Read};
 use alluvium_testkit::{SimClock, SimFs};
 
-use crate::history::read_all;
-use crate::workload::builder;
+use alluvium_torture::option_sets::OptionSet;
+use alluvium_torture::states::read_all;
 
 /// Writes until the disk is full, then makes room.
 fn fill(capacity: u64, mode: LogMode, background: Background) -> &'static str {
     let (disk, clock) = (SimFs::new(capacity), SimClock::new(0));
     disk.set_mapping_supported(mode == LogMode::Mapped);
-    let open = || builder(&disk, &clock, mode).background(background).open();
+    let open = || OptionSet::tiny(mode).builder(&disk, &clock).background(background).open();
     let db = open().unwrap();
     db.insert("first", "there is room").unwrap();
     disk.set_capacity(Some(capacity));

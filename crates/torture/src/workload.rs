@@ -1,87 +1,84 @@
 //! A small workload that goes through everything: what crashes and faults are tried on.
+//!
+//! [`script`] is the same each time, [`random_script`] another for each seed; a [`Run`] carries
+//! either out on a database and notes in a [`History`] what each step promises.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use alluvium::{
-    Background, Builder, Compression, Db, Error, Filter, KeyspaceOptions, LogMode, Persist, Result,
-};
-use alluvium_testkit::{SimClock, SimFs};
+use alluvium::{Db, Error, Persist, Result};
+use alluvium_testkit::{Choices, SeededRandom, SimClock, SimFs};
+use parking_lot::Mutex;
 
-use crate::history::{History, State};
+use crate::option_sets::OptionSet;
+use crate::states::{History, State};
 
 /// Where the database lives: not at the top, so that the folder's own name must be made durable.
-pub(crate) const DIR: &str = "data/db";
+pub const DIR: &str = "data/db";
 
 /// One step.
 #[derive(Clone, Debug)]
-pub(crate) enum Step {
+pub enum Step {
+    /// A write batch.
     Commit(Vec<Write>, Persist),
+    /// Makes everything durable.
     Persist,
+    /// Flushes every keyspace.
     Flush,
+    /// Compacts every keyspace.
     Compact,
     /// Background work, until there is none.
     Work,
+    /// Creates a keyspace.
     Create(&'static str),
+    /// Drops one.
     Drop(&'static str),
+    /// Sets the clock forward by so many milliseconds.
     Advance(u64),
-    Checkpoint(&'static str),
+    /// Makes a checkpoint in this folder.
+    Checkpoint(String),
+    /// Takes the snapshot that is held, instead of the one before.
+    Snapshot,
+    /// Closes and opens.
     Reopen,
 }
 
 /// One write of a batch: keyspace, key, and what.
 #[derive(Clone, Debug)]
-pub(crate) struct Write {
-    pub(crate) keyspace: &'static str,
-    pub(crate) key: Vec<u8>,
-    pub(crate) what: What,
+pub struct Write {
+    /// Its name.
+    pub keyspace: &'static str,
+    /// The user key.
+    pub key: Vec<u8>,
+    /// What happens to it.
+    pub what: What,
 }
 
+/// What a write does.
 #[derive(Clone, Debug)]
-pub(crate) enum What {
+pub enum What {
+    /// Stores a value.
     Put(Vec<u8>),
+    /// Stores a value for so many milliseconds.
     Expiring(Vec<u8>, u64),
+    /// Removes the key.
     Remove,
 }
 
-pub(crate) fn put(keyspace: &'static str, key: &str, value: impl Into<Vec<u8>>) -> Write {
+/// A put.
+pub fn put(keyspace: &'static str, key: &str, value: impl Into<Vec<u8>>) -> Write {
     Write { keyspace, key: key.into(), what: What::Put(value.into()) }
 }
 
-pub(crate) fn expiring(keyspace: &'static str, key: &str, value: &str, ttl_ms: u64) -> Write {
+/// A put of a value that expires.
+pub fn expiring(keyspace: &'static str, key: &str, value: &str, ttl_ms: u64) -> Write {
     Write { keyspace, key: key.into(), what: What::Expiring(value.into(), ttl_ms) }
 }
 
-pub(crate) fn remove(keyspace: &'static str, key: &str) -> Write {
+/// A removal.
+pub fn remove(keyspace: &'static str, key: &str) -> Write {
     Write { keyspace, key: key.into(), what: What::Remove }
-}
-
-/// Options so small that a few writes make levels.
-pub(crate) fn tiny() -> KeyspaceOptions {
-    KeyspaceOptions {
-        write_buffer_size: 2 << 10,
-        block_size: 256,
-        compression: vec![Compression::None, Compression::Lz4],
-        filter: Filter::Blocked { bits_per_key: 10 },
-        l0_trigger: 2,
-        level_base_bytes: 2 << 10,
-        level_multiplier: 2,
-        target_file_size: 1 << 10,
-        ..KeyspaceOptions::default()
-    }
-}
-
-pub(crate) fn builder(disk: &SimFs, clock: &SimClock, mode: LogMode) -> Builder {
-    Db::builder(DIR)
-        .fs(Arc::new(disk.clone()))
-        .clock(Arc::new(clock.clone()))
-        .default_keyspace(tiny())
-        .cache_bytes(64 << 10)
-        .log_segment_size(4096)
-        .max_log_bytes(16 << 10)
-        .log_mode(mode)
-        .background(Background::Manual)
 }
 
 /// A value that tells which write it is of: what is stale is seen.
@@ -90,7 +87,7 @@ fn value(n: usize, len: usize) -> Vec<u8> {
 }
 
 /// Writes of all sizes, over and over the same keys, with everything else in between.
-pub(crate) fn script(rounds: usize) -> Vec<Step> {
+pub fn script(rounds: usize) -> Vec<Step> {
     use Persist::{Buffer, Sync};
     let mut steps = Vec::new();
     let mut n = 0;
@@ -135,7 +132,7 @@ pub(crate) fn script(rounds: usize) -> Vec<Step> {
         }
         steps.push(Step::Commit(vec![put("other", "round", value(round, 20))], Buffer));
         if round == 0 {
-            steps.push(Step::Checkpoint("copies/one"));
+            steps.push(Step::Checkpoint("copies/one".to_owned()));
         }
         some_writes(&mut steps, 3);
     }
@@ -143,7 +140,7 @@ pub(crate) fn script(rounds: usize) -> Vec<Step> {
 }
 
 /// A shorter one, for trying many faults on each operation.
-pub(crate) fn short_script() -> Vec<Step> {
+pub fn short_script() -> Vec<Step> {
     use Persist::{Buffer, Sync};
     let commit = |n: usize, persist| {
         let key = format!("k{}", n % 5);
@@ -158,39 +155,98 @@ pub(crate) fn short_script() -> Vec<Step> {
     steps.push(Step::Commit(vec![put("fleeting", "k", "v"), remove("default", "k1")], Buffer));
     steps.extend([Step::Flush, Step::Drop("fleeting"), Step::Reopen]);
     steps.extend((14..17).map(|n| commit(n, if n == 15 { Sync } else { Buffer })));
-    steps.extend([Step::Compact, Step::Checkpoint("copies/one")]);
+    steps.extend([Step::Compact, Step::Checkpoint("copies/one".to_owned())]);
     steps.extend((17..20).map(|n| commit(n, Buffer)));
     steps.push(Step::Reopen);
     steps
 }
 
-/// A workload under way.
-#[derive(Debug)]
-pub(crate) struct Run {
-    pub(crate) disk: SimFs,
-    pub(crate) clock: SimClock,
-    pub(crate) mode: LogMode,
-    pub(crate) db: Option<Db>,
-    pub(crate) history: History,
+/// A script that the seed chooses: the same steps in another order, with other writes.
+pub fn random_script(seed: u64, len: usize) -> Vec<Step> {
+    const KEYSPACES: [&str; 3] = ["default", "other", "fleeting"];
+    let mut random = SeededRandom::with_stream(seed, 3);
+    let mut is_there = [true, false, false];
+    let mut steps = Vec::new();
+    for n in 0..len {
+        let step = match random.below(100) {
+            0..4 => Step::Flush,
+            4..6 => Step::Compact,
+            6..12 => Step::Work,
+            12..16 => {
+                let which = 1 + random.below(2) as usize;
+                is_there[which] = !is_there[which];
+                let name = KEYSPACES[which];
+                if is_there[which] { Step::Create(name) } else { Step::Drop(name) }
+            }
+            16..19 => Step::Persist,
+            19..24 => Step::Advance(random.below(60)),
+            24..26 => Step::Checkpoint(format!("copies/{n}")),
+            26..29 => Step::Reopen,
+            29..32 => Step::Snapshot,
+            _ => {
+                let persist =
+                    if random.chance(1, 4) { Persist::Sync } else { Persist::Buffer };
+                let writes = (0..=random.below(4)).map(|_| {
+                    let there: Vec<_> = (0..3).filter(|&which| is_there[which]).collect();
+                    let keyspace = KEYSPACES[there[random.below(there.len() as u64) as usize]];
+                    random_write(keyspace, n, &mut random)
+                });
+                Step::Commit(writes.collect(), persist)
+            }
+        };
+        steps.push(step);
+    }
+    steps
+}
+
+fn random_write(keyspace: &'static str, n: usize, random: &mut SeededRandom) -> Write {
+    let key = format!("k{:02}", random.below(20));
+    match random.below(20) {
+        0..4 => remove(keyspace, &key),
+        4..6 => expiring(keyspace, &key, "short-lived", random.below(80)),
+        // Larger than a log segment of 4 KiB, now and then.
+        6 if random.chance(1, 8) => put(keyspace, &key, value(n, 5000)),
+        _ => put(keyspace, &key, value(n, random.below(250) as usize)),
+    }
+}
+
+/// A workload under way. Clones share what they note.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// Where the database lives.
+    pub disk: SimFs,
+    /// Its time.
+    pub clock: SimClock,
+    /// How it is set up.
+    pub set: OptionSet,
+    /// The database, while it is open.
+    pub db: Option<Db>,
+    /// What each step promised.
+    pub history: History,
     /// Checkpoints that were acknowledged: where, and of which state.
-    pub(crate) checkpoints: Vec<(PathBuf, State)>,
+    pub checkpoints: Arc<Mutex<Vec<(PathBuf, State)>>>,
+    snapshot: Option<alluvium::Snapshot>,
 }
 
 impl Run {
-    pub(crate) fn new(disk: SimFs, mode: LogMode) -> Self {
+    /// One that has yet to begin.
+    pub fn new(disk: SimFs, set: OptionSet) -> Self {
+        disk.set_mapping_supported(set.log_mode != alluvium::LogMode::Buffered);
         let clock = SimClock::new(1_000_000);
         let history = History::new();
-        Self { disk, clock, mode, db: None, history, checkpoints: Vec::new() }
+        let (checkpoints, snapshot) = (Arc::default(), None);
+        Self { disk, clock, set, db: None, history, checkpoints, snapshot }
     }
 
-    pub(crate) fn open(&mut self) -> Result<()> {
-        self.db = Some(builder(&self.disk, &self.clock, self.mode).open()?);
+    /// Opens the database.
+    pub fn open(&mut self) -> Result<()> {
+        self.db = Some(self.set.builder(&self.disk, &self.clock).open()?);
         Ok(())
     }
 
     /// Runs until something fails or the machine goes off. Nothing is acknowledged by a machine
     /// that is off, whatever the call returned.
-    pub(crate) fn go(&mut self, script: &[Step]) -> Result<()> {
+    pub fn go(&mut self, script: &[Step]) -> Result<()> {
         self.open()?;
         for step in script {
             self.step(step)?;
@@ -199,8 +255,7 @@ impl Run {
     }
 
     /// Makes one step and notes what it promises.
-    pub(crate) fn step(&mut self, step: &Step) -> Result<()> {
-        let is_checkpoint = matches!(step, Step::Checkpoint(_));
+    pub fn step(&mut self, step: &Step) -> Result<()> {
         self.attempt(step);
         self.carry_out(step)?;
         if self.disk.is_frozen() {
@@ -210,15 +265,18 @@ impl Run {
         let is_durable = match step {
             Step::Commit(_, persist) => *persist == Persist::Sync,
             Step::Persist | Step::Create(_) | Step::Drop(_) | Step::Reopen => true,
-            Step::Flush | Step::Compact | Step::Work | Step::Advance(_) | Step::Checkpoint(_) => {
-                false
-            }
+            Step::Flush
+            | Step::Compact
+            | Step::Work
+            | Step::Advance(_)
+            | Step::Checkpoint(_)
+            | Step::Snapshot => false,
         };
         if is_durable {
             self.history.make_durable();
         }
-        if let (true, Step::Checkpoint(to)) = (is_checkpoint, step) {
-            self.checkpoints.push((Path::new(to).to_owned(), self.history.latest().clone()));
+        if let Step::Checkpoint(to) = step {
+            self.checkpoints.lock().push((Path::new(to).to_owned(), self.history.latest()));
         }
         Ok(())
     }
@@ -239,12 +297,14 @@ impl Run {
             | Step::Work
             | Step::Advance(_)
             | Step::Checkpoint(_)
+            | Step::Snapshot
             | Step::Reopen => {}
         }
     }
 
     fn carry_out(&mut self, step: &Step) -> Result<()> {
         if let Step::Reopen = step {
+            self.snapshot = None;
             if let Some(db) = self.db.take() {
                 db.close()?;
             }
@@ -252,12 +312,16 @@ impl Run {
         }
         let db = self.db.as_ref().expect("it is open");
         match step {
+            Step::Snapshot => {
+                self.snapshot = Some(db.snapshot());
+                Ok(())
+            }
             Step::Commit(writes, persist) => commit(db, writes, *persist),
             Step::Persist => db.persist(Persist::Sync),
             Step::Flush => db.flush(),
             Step::Compact => db.compact(),
             Step::Work => work(db),
-            Step::Create(name) => db.keyspace(name, tiny()).map(drop),
+            Step::Create(name) => db.keyspace(name, self.set.keyspace.clone()).map(drop),
             Step::Drop(name) => db.drop_keyspace(name),
             Step::Advance(ms) => {
                 self.clock.advance_ms(*ms);
@@ -292,7 +356,8 @@ fn apply(state: &mut State, writes: &[Write], now_ms: u64) {
     }
 }
 
-pub(crate) fn commit(db: &Db, writes: &[Write], persist: Persist) -> Result<()> {
+/// Commits writes to keyspaces that are there.
+pub fn commit(db: &Db, writes: &[Write], persist: Persist) -> Result<()> {
     let mut batch = db.batch();
     for write in writes {
         let missing = || Error::invalid(format!("there is no keyspace {}", write.keyspace));

@@ -1,7 +1,7 @@
 //! Golden folders: a database of each released format, kept for ever, must open and read the same.
 //!
 //! `golden/v1/db` was written by [`write_golden`], which is run by hand when a format is released:
-//! `cargo test -p alluvium --test trust golden::write -- --ignored`. It never changes afterwards.
+//! `cargo test -p alluvium-torture --test trust golden::write -- --ignored`. It never changes afterwards.
 //! `golden/v1/content.txt` says what is in it, one entry a line.
 
 use std::fmt::Write as _;

@@ -3,23 +3,44 @@
 //! Nothing acknowledged is lost, nothing wrong is read, nothing panics. A failed write or sync of
 //! the log or the manifest poisons: writes are refused with the cause and reads go on, also once the
 //! disk is sound again. Reopening recovers.
-//!
-//! To replay a failure, set what it prints: `ALLUVIUM_FAULT=mapped:123:Eio:once`.
 
-use std::collections::BTreeSet;
-
-use alluvium::{Db, ErrorKind, LogMode, Persist};
+use alluvium::{Db, ErrorKind, Persist};
 use alluvium_testkit::{Fault, FaultPlan, OpRecord, SimFs, Survival};
 
-use crate::history::read_all;
-use crate::workload::{Run, Step, builder, short_script};
+use crate::layer::{Case, Failure, Layer, Threads, needs_nothing};
+use crate::option_sets::{self, OptionSet};
+use crate::states::read_all;
+use crate::workload::{Run, Step, random_script, short_script};
 
-const DISK_SEED: u64 = 7;
+/// What is counted.
+const RUNS: &str = "runs with a fault";
+
+/// The layer.
+pub const LAYER: Layer = Layer {
+    name: "fault",
+    what: "every operation of the disk failing in every way that applies, once and for good",
+    unit: RUNS,
+    case,
+    threads: Threads::AllCores,
+    needs: needs_nothing,
+};
+
+/// Steps of a random workload.
+const RANDOM_STEPS: usize = 25;
+
+/// The first two seeds go through the fixed workload, with either log; the others through random
+/// ones, each with the next set of options.
+fn case(case: &Case<'_>) -> Result<(), Failure> {
+    let sets = option_sets::deterministic();
+    let set = sets[(case.seed % sets.len() as u64) as usize].clone();
+    let script = if case.seed < 2 { short_script() } else { random_script(case.seed, RANDOM_STEPS) };
+    sweep(case, &set, &script)
+}
 
 /// One run of the workload with one fault.
 #[derive(Clone, Copy, Debug)]
 struct Trial {
-    mode: LogMode,
+    seed: u64,
     op: u64,
     fault: Fault,
     is_sticky: bool,
@@ -28,7 +49,7 @@ struct Trial {
 impl Trial {
     fn name(&self) -> String {
         let how = if self.is_sticky { "sticky" } else { "once" };
-        format!("{}:{}:{:?}:{how}", format!("{:?}", self.mode).to_lowercase(), self.op, self.fault)
+        format!("{}:{:?}:{how}", self.op, self.fault)
     }
 
     fn plan(&self) -> FaultPlan {
@@ -40,19 +61,13 @@ impl Trial {
     }
 }
 
-fn disk_for(mode: LogMode) -> SimFs {
-    let disk = SimFs::new(DISK_SEED);
-    disk.set_mapping_supported(mode == LogMode::Mapped);
-    disk
-}
-
 /// The operations of the workload when nothing fails.
-fn operations(mode: LogMode) -> Vec<OpRecord> {
-    let disk = disk_for(mode);
+fn operations(seed: u64, set: &OptionSet, script: &[Step]) -> Result<Vec<OpRecord>, Failure> {
+    let disk = SimFs::new(seed);
     disk.start_trace();
-    let mut run = Run::new(disk.clone(), mode);
-    run.go(&short_script()).unwrap();
-    disk.trace()
+    let mut run = Run::new(disk.clone(), set.clone());
+    run.go(script)?;
+    Ok(disk.trace())
 }
 
 fn is_poisoned(db: &Db) -> bool {
@@ -60,10 +75,10 @@ fn is_poisoned(db: &Db) -> bool {
 }
 
 /// Runs the workload with the fault until it cannot go on; what failed only in passing is retried.
-fn run_with_fault(trial: &Trial, script: &[Step]) -> Result<Run, String> {
-    let disk = disk_for(trial.mode);
+fn run_with_fault(trial: &Trial, set: &OptionSet, script: &[Step]) -> Result<Run, String> {
+    let disk = SimFs::new(trial.seed);
     disk.set_faults(trial.plan());
-    let mut run = Run::new(disk, trial.mode);
+    let mut run = Run::new(disk, set.clone());
     if run.open().is_err() {
         return Ok(run);
     }
@@ -71,7 +86,7 @@ fn run_with_fault(trial: &Trial, script: &[Step]) -> Result<Run, String> {
         let Err(error) = run.step(step) else { continue };
         let Some(db) = &run.db else { return Ok(run) };
         let can_retry = match step {
-            Step::Flush | Step::Compact | Step::Work | Step::Advance(_) => true,
+            Step::Flush | Step::Compact | Step::Work | Step::Advance(_) | Step::Snapshot => true,
             // A checkpoint that failed has left a useless folder.
             Step::Checkpoint(_) => continue,
             Step::Commit(..) | Step::Persist | Step::Create(_) | Step::Drop(_) | Step::Reopen => {
@@ -92,7 +107,7 @@ fn run_with_fault(trial: &Trial, script: &[Step]) -> Result<Run, String> {
 fn check_survivor(trial: &Trial, run: &Run, db: &Db) -> Result<(), String> {
     let history = &run.history;
     let look = |when: &str| match read_all(db) {
-        Ok(found) => match history.find(&found, history.acknowledged, run.clock.now()) {
+        Ok(found) => match history.find(&found, history.acknowledged(), run.clock.now()) {
             Ok(_) => Ok(()),
             Err(what) => Err(format!("{when}: {what}")),
         },
@@ -117,68 +132,53 @@ fn check_survivor(trial: &Trial, run: &Run, db: &Db) -> Result<(), String> {
     Ok(())
 }
 
-fn try_one(trial: &Trial, script: &[Step]) -> Result<(), String> {
-    let mut run = run_with_fault(trial, script)?;
+fn try_one(trial: &Trial, set: &OptionSet, script: &[Step]) -> Result<(), String> {
+    let mut run = run_with_fault(trial, set, script)?;
     let db = run.db.take();
     let checked = db.as_ref().map_or(Ok(()), |db| check_survivor(trial, &run, db));
     run.disk.set_faults(FaultPlan::none());
     checked?;
     let (history, now_ms) = (&run.history, run.clock.now());
     let images = [
-        ("killed", run.disk.kill(), history.acknowledged),
-        ("power cut, nothing survives", run.disk.crash(Survival::None), history.durable),
-        ("power cut, some survives", run.disk.crash(Survival::Random(trial.op)), history.durable),
-        ("power cut, all survives", run.disk.crash(Survival::All), history.durable),
+        ("killed", run.disk.kill(), history.acknowledged()),
+        ("power cut, nothing survives", run.disk.crash(Survival::None), history.durable()),
+        ("power cut, some survives", run.disk.crash(Survival::Random(trial.op)), history.durable()),
+        ("power cut, all survives", run.disk.crash(Survival::All), history.durable()),
     ];
     let find = |what: &str, db: alluvium::Result<Db>, from| {
         let found = db.and_then(|db| read_all(&db)).map_err(|error| format!("{what}: {error}"))?;
         history.find(&found, from, now_ms).map_err(|lost| format!("{what}: {lost}"))
     };
     for (what, disk, from) in images {
-        find(what, builder(&disk, &run.clock, run.mode).open(), from)?;
+        find(what, set.builder(&disk, &run.clock).open(), from)?;
     }
     drop(db);
-    let reopened = builder(&run.disk, &run.clock, run.mode).open();
-    find("reopened", reopened, history.acknowledged)?;
+    let reopened = set.builder(&run.disk, &run.clock).open();
+    find("reopened", reopened, history.acknowledged())?;
     Ok(())
 }
 
-fn sweep(mode: LogMode) {
-    let only = std::env::var("ALLUVIUM_FAULT").ok();
-    let script = short_script();
-    let (mut trials, mut sites) = (0, BTreeSet::new());
-    for record in operations(mode) {
+/// Every operation of the workload, every fault, once and for good.
+fn sweep(case: &Case<'_>, set: &OptionSet, script: &[Step]) -> Result<(), Failure> {
+    for record in operations(case.seed, set, script)? {
         for fault in Fault::ALL.into_iter().filter(|fault| fault.applies_to(record.class)) {
             for is_sticky in [false, true] {
-                let trial = Trial { mode, op: record.op, fault, is_sticky };
-                if only.as_ref().is_some_and(|only| *only != trial.name()) {
+                let trial = Trial { seed: case.seed, op: record.op, fault, is_sticky };
+                if !case.wants(&trial.name()) {
                     continue;
                 }
-                try_one(&trial, &script).unwrap_or_else(|what| {
-                    panic!(
-                        "{:?} {}: {what}\n  replay: ALLUVIUM_FAULT={} cargo test -p alluvium --test \
-                         trust fault:: -- --nocapture",
-                        record.class,
-                        record.path.display(),
-                        trial.name()
-                    )
-                });
-                trials += 1;
+                try_one(&trial, set, script).map_err(|what| {
+                    let path = record.path.display();
+                    let what = format!("{fault:?} of {:?} {path}: {what}", record.class);
+                    Failure::of(trial.name(), what)
+                })?;
+                case.count(RUNS, 1);
             }
-            let extension = record.path.extension().map(|e| e.to_string_lossy().into_owned());
-            sites.insert((record.class, extension, format!("{fault:?}")));
+        }
+        case.count("operations", 1);
+        if case.is_over() {
+            break;
         }
     }
-    println!("faults, {mode:?}: {trials} runs, {} kinds of site and fault", sites.len());
-    assert!(only.is_some() || trials > 1000, "the workload has shrunk");
-}
-
-#[test]
-fn every_fault_at_every_operation_is_survived_with_the_mapped_log() {
-    sweep(LogMode::Mapped);
-}
-
-#[test]
-fn every_fault_at_every_operation_is_survived_with_the_buffered_log() {
-    sweep(LogMode::Buffered);
+    Ok(())
 }

@@ -5,7 +5,12 @@ use std::sync::Arc;
 use alluvium::{Depth, ErrorKind, LogMode, Persist, Read, check};
 use alluvium_testkit::{Fault, FaultPlan, OpClass, SimClock, SimFs, Survival};
 
-use crate::workload::builder;
+use alluvium_torture::option_sets::OptionSet;
+use alluvium_torture::workload::DIR;
+
+fn builder(disk: &SimFs, clock: &SimClock, mode: LogMode) -> alluvium::Builder {
+    OptionSet::tiny(mode).builder(disk, clock)
+}
 
 /// A process made the folder and died before it could sync the folder's name. The next one found
 /// the folder there, took it for durable, and acknowledged writes with `Sync`; the power cut took
@@ -13,7 +18,7 @@ use crate::workload::builder;
 #[test]
 fn a_folder_that_is_there_is_not_yet_durable() {
     let (disk, clock) = (SimFs::new(1), SimClock::new(0));
-    alluvium::fs::Fs::create_dir_all(&disk, crate::workload::DIR.as_ref()).unwrap();
+    alluvium::fs::Fs::create_dir_all(&disk, DIR.as_ref()).unwrap();
     let disk = disk.kill();
     let db = builder(&disk, &clock, LogMode::Mapped).open().unwrap();
     let mut batch = db.batch();
@@ -94,7 +99,7 @@ fn what_a_failed_sync_dropped_is_not_believed_after_a_restart() {
 fn check_notices_that_the_log_lacks_writes() {
     let (disk, clock) = (SimFs::new(5), SimClock::new(0));
     let db = builder(&disk, &clock, LogMode::Buffered).open().unwrap();
-    db.keyspace("idle", crate::workload::tiny()).unwrap();
+    db.keyspace("idle", OptionSet::tiny(LogMode::Buffered).keyspace).unwrap();
     let idle = db.find_keyspace("idle").unwrap().unwrap();
     idle.insert("holds back", "the log").unwrap();
     for n in 0..40 {
@@ -107,6 +112,6 @@ fn check_notices_that_the_log_lacks_writes() {
     disk.remove_file_durably(&first);
     let opened = builder(&disk, &clock, LogMode::Buffered).open();
     assert_eq!(opened.unwrap_err().kind(), ErrorKind::Corrupt);
-    let report = check(Arc::new(disk.clone()), crate::workload::DIR, Depth::Deep).unwrap();
+    let report = check(Arc::new(disk.clone()), DIR, Depth::Deep).unwrap();
     assert_eq!(report.damage.len(), 1, "{:?}", report.damage);
 }

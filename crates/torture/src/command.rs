@@ -1,0 +1,124 @@
+//! The command line: which layer, how long, from which seed on.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+
+use crate::LAYERS;
+use crate::kill;
+use crate::layer::Layer;
+use crate::report::{self, Entry};
+use crate::run::{Limits, replay, run};
+
+/// How long a layer is run, unless told otherwise.
+const DEFAULT_TIME: Duration = Duration::from_mins(1);
+
+/// Tries to lose data, for as long as it is told.
+#[derive(Debug, Parser)]
+#[command(bin_name = "cargo xtask torture")]
+struct Arguments {
+    /// Layers to run one after the other, or `all`.
+    #[arg(default_value = "all")]
+    layers: Vec<String>,
+    /// How long each layer runs, such as 30s, 10m or 2h. One minute, unless `--cases` is given.
+    #[arg(long, value_parser = parse_time)]
+    time: Option<Duration>,
+    /// The seed of the first case. Chosen and printed, unless given.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// How many cases each layer tries.
+    #[arg(long)]
+    cases: Option<u64>,
+    /// How many cases at once. One a core, unless given.
+    #[arg(long)]
+    jobs: Option<usize>,
+    /// The one trial of each case that is made: what a failure prints.
+    #[arg(long)]
+    only: Option<String>,
+    /// Adds the figures to this file's table.
+    #[arg(long)]
+    report: Option<std::path::PathBuf>,
+    /// Lists the layers.
+    #[arg(long)]
+    list: bool,
+}
+
+/// Reads 90s, 10m, 2h or a number of seconds.
+fn parse_time(text: &str) -> Result<Duration, String> {
+    let (number, unit) = match text.strip_suffix(['s', 'm', 'h']) {
+        Some(number) => (number, &text[number.len()..]),
+        None => (text, "s"),
+    };
+    let number: u64 = number.parse().map_err(|_| format!("{text}: use 90s, 10m or 2h"))?;
+    Ok(match unit {
+        "m" => Duration::from_mins(number),
+        "h" => Duration::from_hours(number),
+        _ => Duration::from_secs(number),
+    })
+}
+
+/// Runs the program: children of ours first, for they are the same program.
+pub fn main() -> ExitCode {
+    if let Some(code) = kill::child() {
+        return code;
+    }
+    let arguments = Arguments::parse();
+    if arguments.list {
+        for layer in LAYERS {
+            println!("{:<12} {}", layer.name, layer.what);
+        }
+        return ExitCode::SUCCESS;
+    }
+    let mut layers = Vec::new();
+    for name in &arguments.layers {
+        match LAYERS.iter().filter(|layer| name == "all" || layer.name == name).collect::<Vec<_>>()
+        {
+            found if found.is_empty() => {
+                println!("there is no layer {name}: --list shows them");
+                return ExitCode::FAILURE;
+            }
+            found => layers.extend(found),
+        }
+    }
+    let all_held = layers.into_iter().fold(true, |held, layer| torture(layer, &arguments) && held);
+    if all_held { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs one layer; answers whether every promise held.
+fn torture(layer: &Layer, arguments: &Arguments) -> bool {
+    if let Err(missing) = (layer.needs)() {
+        println!("{}: skipped, {missing}", layer.name);
+        return true;
+    }
+    let time = arguments.time.or(arguments.cases.is_none().then_some(DEFAULT_TIME));
+    let limits = Limits {
+        seed: arguments.seed.unwrap_or_else(fresh_seed),
+        time,
+        cases: arguments.cases,
+        jobs: arguments.jobs,
+        only: arguments.only.clone(),
+        child: std::env::current_exe().expect("a running program has a path"),
+    };
+    println!("{}: {}, from seed {}", layer.name, layer.what, limits.seed);
+    let outcome = run(layer, &limits, &|line| println!("  {line}"));
+    println!("  {}: {} cases, {}", layer.name, outcome.cases, outcome.summary());
+    if let Some((seed, failure)) = &outcome.failure {
+        println!("FAILED {}: {}", layer.name, failure.what);
+        println!("  replay: {}", replay(layer, *seed, failure));
+    }
+    if let Some(path) = &arguments.report
+        && let Err(error) = report::add(path, &Entry::of(layer, &limits, &outcome))
+    {
+        println!("cannot add to {}: {error:#}", path.display());
+        return false;
+    }
+    outcome.failure.is_none()
+}
+
+/// Another seed every time: of the clock and the process.
+fn fresh_seed() -> u64 {
+    use alluvium_base::{Clock, SystemClock};
+    let now_ms = SystemClock::new().now_ms();
+    (now_ms << 16) ^ u64::from(std::process::id())
+}

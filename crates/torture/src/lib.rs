@@ -1,0 +1,42 @@
+//! Tries to lose data, for as long as it is told.
+//!
+//! Each layer is a way to break a promise: it makes cases from seeds, tries them, and counts what it
+//! tried. The tests of this crate run a short form of each; `cargo xtask torture` runs the long form
+//! and writes what it found into `docs/reliability.md`.
+//!
+//! | layer | what it tries |
+//! |---|---|
+//! | [`crash`] | the power cut, or the process killed, at every operation of the disk, also in recovery |
+//! | [`fault`] | every operation of the disk failing in every way, once and for good |
+//! | [`model`] | random operations against an oracle |
+//! | [`bytes`] | every bit flipped and every truncation of every file |
+//! | [`kill`] | locks, and a child process killed at random |
+//!
+//! [`workload`] and [`states`] are what they share: a small workload that goes through everything,
+//! and the states that it went through. [`layer`] and [`run`] are what runs them, [`command`] is the
+//! command line.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a harness may fail loudly, and says what it measured"
+)]
+
+pub mod bytes;
+pub mod command;
+pub mod crash;
+pub mod fault;
+pub mod kill;
+pub mod layer;
+pub mod model;
+pub mod option_sets;
+pub mod report;
+pub mod run;
+pub mod states;
+pub mod workload;
+
+use layer::Layer;
+
+/// Every layer, in the order of the published table.
+pub const LAYERS: &[&Layer] =
+    &[&crash::LAYER, &fault::LAYER, &model::LAYER, &bytes::LAYER, &kill::LAYER];

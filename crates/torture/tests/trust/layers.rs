@@ -1,0 +1,50 @@
+//! A short form of every layer: the same cases, fewer of them.
+
+use std::path::PathBuf;
+
+use alluvium_torture::layer::Layer;
+use alluvium_torture::run::{Limits, replay, run};
+use alluvium_torture::{bytes, crash, fault, kill, model};
+
+/// Tries `cases` cases from `seed` on; there must be at least `least` of what the layer counts, or
+/// the layer has shrunk.
+fn short(layer: &Layer, seed: u64, cases: u64, least: u64) {
+    let child = PathBuf::from(env!("CARGO_BIN_EXE_torture"));
+    let limits = Limits { seed, time: None, cases: Some(cases), jobs: None, only: None, child };
+    if let Err(missing) = (layer.needs)() {
+        println!("{}: skipped, {missing}", layer.name);
+        return;
+    }
+    let outcome = run(layer, &limits, &|_| {});
+    println!("{}: {}", layer.name, outcome.summary());
+    if let Some((seed, failure)) = &outcome.failure {
+        panic!("{}\n  replay: {}", failure.what, replay(layer, *seed, failure));
+    }
+    let count = outcome.count(layer.unit);
+    assert!(count >= least, "only {count} {}: the layer has shrunk", layer.unit);
+}
+
+#[test]
+fn a_power_cut_at_any_operation_leaves_a_prefix() {
+    short(&crash::LAYER, 0, 2, 18_000);
+}
+
+#[test]
+fn every_fault_at_every_operation_is_survived() {
+    short(&fault::LAYER, 0, 2, 2_000);
+}
+
+#[test]
+fn random_operations_agree_with_the_oracle() {
+    short(&model::LAYER, 0, 40, 800_000);
+}
+
+#[test]
+fn no_flipped_bit_and_no_truncation_goes_unnoticed() {
+    short(&bytes::LAYER, 0, 4, 100_000);
+}
+
+#[test]
+fn a_process_killed_at_random_loses_nothing_it_acknowledged() {
+    short(&kill::LAYER, u64::from(std::process::id()), 2, 20);
+}

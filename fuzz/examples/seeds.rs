@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use alluvium_base::{KeyspaceId, WriteBatch};
+use alluvium_base::{FileName, KeyspaceId, WriteBatch};
 use alluvium_fuzz::input::put_piece;
-use alluvium_fuzz::{samples, table_bytes};
+use alluvium_fuzz::{folder, samples, table_bytes};
 use alluvium_table::Compression;
 use alluvium_table::fuzzing::build_filter;
 use alluvium_testkit::SeededRandom;
@@ -14,6 +14,13 @@ const FOOTER_BYTES: usize = 96;
 const RAW: u8 = 0;
 const RESEALED: u8 = 1;
 const ASSEMBLED: u8 = 2;
+
+/// In logs that are written and then damaged: they are mapped, and it is a power cut.
+const MAPPED: u8 = 8;
+const TORN: u8 = 16;
+
+/// Longer seeds make every input slow.
+const LONGEST: usize = 12 << 10;
 
 fn main() -> std::io::Result<()> {
     samples::check_formats();
@@ -58,6 +65,39 @@ fn main() -> std::io::Result<()> {
         bytes[4] = 0;
         write("db_ops", &format!("random-{seed:02}"), &bytes)?;
         write("table_roundtrip", &format!("random-{seed:02}"), &bytes[..bytes.len().min(160)])?;
+    }
+    real_folders(&write)
+}
+
+/// The files of whole databases, each for the target that reads its kind; and for the target that
+/// opens folders, one edit of each kind to each file.
+fn real_folders(write: WriteSeed<'_>) -> std::io::Result<()> {
+    for (kind, files) in folder::originals().iter().enumerate() {
+        let sealed = (kind as u8) << 1;
+        write("db_open", &format!("untouched-{kind}"), &[sealed])?;
+        let mut tables = 0;
+        for (index, (name, bytes)) in files.iter().enumerate() {
+            let (target, seed) = match FileName::parse(name) {
+                // A few tell as much as all.
+                Some(FileName::Table(_)) if tables == 2 => continue,
+                Some(FileName::Table(_)) => {
+                    tables += 1;
+                    let parts = table_bytes::take_apart(bytes);
+                    ("table_read", [&[ASSEMBLED], &parts[..]].concat())
+                }
+                Some(FileName::Wal(_)) => ("wal_replay", [&[RESEALED], &bytes[..]].concat()),
+                Some(FileName::Manifest(_)) => {
+                    ("manifest_replay", [&[RESEALED], &bytes[..]].concat())
+                }
+                Some(_) | None => ("", Vec::new()),
+            };
+            if !target.is_empty() && seed.len() <= LONGEST {
+                write(target, &format!("real-{kind}-{name}"), &seed)?;
+            }
+            let at = (bytes.len() as u16 / 2).to_le_bytes();
+            let edit = [sealed, index as u8, index as u8 % 7, at[0], at[1], 5, 0, 1, 2, 3];
+            write("db_open", &format!("edit-{kind}-{name}"), &edit)?;
+        }
     }
     Ok(())
 }
@@ -106,11 +146,14 @@ fn logs(write: WriteSeed<'_>) -> std::io::Result<()> {
         write("wal_replay", &format!("segments-{name}"), &bytes)?;
         write("wal_replay", &format!("one-{name}"), &[&[mode], &segments[0][..]].concat())?;
     }
-    for changes in 0..4u8 {
-        let mut bytes = vec![ASSEMBLED | changes << 2, 30];
-        bytes.extend((0..30).map(|n| n * 8 + n % 4));
-        bytes.extend((0..changes).flat_map(|n| [n, 100 + 30 * n, n, 4]));
-        write("wal_replay", &format!("damaged-{changes}"), &bytes)?;
+    for (flags, name) in [(0, "damaged"), (MAPPED, "damaged-mapped"), (TORN, "torn")] {
+        for changes in 0..4u8 {
+            let mapped_too = if flags == TORN && changes > 1 { MAPPED } else { 0 };
+            let mut bytes = vec![ASSEMBLED | (changes | flags | mapped_too) << 2, 30];
+            bytes.extend((0..30).map(|n| n * 8 + n % 4));
+            bytes.extend((0..changes).flat_map(|n| [n, 100 + 30 * n, n, 4]));
+            write("wal_replay", &format!("{name}-{changes}"), &bytes)?;
+        }
     }
     let manifest = samples::manifest();
     write("manifest_replay", "raw", &[&[RAW], &manifest[..]].concat())?;

@@ -4,7 +4,7 @@
 
 use alluvium_base::key::split_expiry;
 use alluvium_base::{BatchEntry, BatchReader, Kind, Result, WriteBatch};
-use alluvium_fuzz::memory;
+use alluvium_fuzz::memory::Budget;
 use libfuzzer_sys::fuzz_target;
 
 fn decode(bytes: &[u8]) -> Result<Vec<BatchEntry>> {
@@ -31,7 +31,7 @@ fn encode(bytes: &[u8], entries: &[BatchEntry]) -> Option<WriteBatch> {
 }
 
 fuzz_target!(|data: &[u8]| {
-    memory::bounded(data.len(), || {
+    Budget::DECODER.bound(data.len(), || {
         let Ok(entries) = decode(data) else { return };
         assert!(entries.len() <= data.len());
         let Some(batch) = encode(data, &entries) else { return };

@@ -3,12 +3,12 @@
 
 use alluvium_base::key::compare;
 use alluvium_base::{Bytes, Seq};
-use alluvium_fuzz::memory;
+use alluvium_fuzz::memory::Budget;
 use alluvium_table::fuzzing::ParsedBlock;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
-    memory::bounded(data.len(), || {
+    Budget::DECODER.bound(data.len(), || {
         let Ok(block) = ParsedBlock::parse(Bytes::copy_from_slice(data)) else { return };
         let entries = block.entries();
         let held: usize = entries.iter().map(|(key, entry)| key.len() + entry.value.len()).sum();

@@ -4,7 +4,7 @@
 
 use alluvium_base::Bytes;
 use alluvium_fuzz::input::{Input, Mode};
-use alluvium_fuzz::memory;
+use alluvium_fuzz::memory::Budget;
 use alluvium_table::FilterKind;
 use alluvium_table::fuzzing::{ask_filter, build_filter};
 use libfuzzer_sys::fuzz_target;
@@ -21,7 +21,7 @@ fn kind(flags: u8, bits: u8) -> FilterKind {
 }
 
 fuzz_target!(|data: &[u8]| {
-    memory::bounded(data.len(), || {
+    Budget::DECODER.bound(data.len(), || {
         let mut input = Input::new(data);
         let (mode, flags) = input.mode();
         let kind = kind(flags, input.byte());

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use alluvium_base::{FileNumber, FileNumbers, Fs, MemFs};
 use alluvium_fuzz::input::{Input, Mode};
-use alluvium_fuzz::{log_bytes, memory, samples};
+use alluvium_fuzz::memory::Budget;
+use alluvium_fuzz::{log_bytes, samples};
 use alluvium_manifest::current::encode_current;
 use alluvium_manifest::{Manifest, Record};
 use alluvium_wal::LogFileWriter;
@@ -15,6 +16,9 @@ use libfuzzer_sys::fuzz_target;
 
 const MEMORY: &str = "memory has no way to fail";
 const NUMBER: FileNumber = FileNumber(1);
+
+/// The windows of a few log files, and each record as what it says.
+const BUDGET: Budget = Budget { fixed_bytes: 2 << 20, bytes_per_byte: 256 };
 
 fn write(fs: &MemFs, path: &Path, bytes: &[u8]) {
     fs.create(path).expect(MEMORY).write_all_at(bytes, 0).expect(MEMORY);
@@ -53,7 +57,7 @@ fn folder(input: &mut Input<'_>) -> MemFs {
 }
 
 fuzz_target!(init: samples::check_formats(), |data: &[u8]| {
-    memory::bounded(data.len(), || {
+    BUDGET.bound(data.len(), || {
         let fs: Arc<dyn Fs> = Arc::new(folder(&mut Input::new(data)));
         let dir = Path::new("/db");
         let Ok(recovered) = Manifest::recover(Arc::clone(&fs), dir) else {

@@ -8,6 +8,7 @@ use alluvium_base::fs::read_file;
 use alluvium_base::{
     Bytes, FileNumber, Fs, InternalIterator, InternalKey, KeyspaceId, Kind, MemFs, Seq,
 };
+use alluvium_fuzz::memory::Budget;
 use alluvium_fuzz::reading::{self, Entry};
 use alluvium_fuzz::table_bytes::{KEYSPACE, NUMBER};
 use alluvium_table::{Compression, FilterKind, ReadOptions, TableBuilder, TableOptions, hash_key};
@@ -75,7 +76,12 @@ fn build(options: &TableOptions, entries: &Entries) -> Vec<u8> {
     bytes
 }
 
-fuzz_target!(|data: &[u8]| {
+/// An entry of a few bytes can have a key of 64 KiB and a value of 128 KiB, and is held many times.
+const BUDGET: Budget = Budget { fixed_bytes: 32 << 20, bytes_per_byte: 256 << 10 };
+
+fuzz_target!(|data: &[u8]| BUDGET.bound(data.len(), || write_and_read(data)));
+
+fn write_and_read(data: &[u8]) {
     let mut choices = ByteChoices::new(data);
     let options = options(&mut choices);
     let probe = key(&mut choices, b"");
@@ -104,4 +110,4 @@ fuzz_target!(|data: &[u8]| {
     let newest = expected.iter().find(|entry| *entry.user_key == *probe && entry.seq.get() <= at);
     let found = table.get(&probe, hash_key(&probe), Seq::new(at)).expect("just built");
     assert_eq!(found.map(|found| found.seq), newest.map(|entry| entry.seq));
-});
+}

@@ -1,5 +1,5 @@
-//! Log segments that may hold anything, and good ones with some bytes changed: replayed, settled,
-//! replayed again, and written to.
+//! Log segments that may hold anything, and good ones with some bytes changed or after a power cut,
+//! mapped and buffered: replayed, renewed, settled, replayed again, and written to.
 #![no_main]
 
 use std::path::Path;
@@ -8,14 +8,17 @@ use std::sync::Arc;
 use alluvium_base::checksum::crc32;
 use alluvium_base::{Bytes, FileName, FileNumber, FileNumbers, Fs, MemFs, Result, Seq};
 use alluvium_fuzz::input::{Input, Mode};
-use alluvium_fuzz::{log_bytes, memory, samples};
-use alluvium_wal::{Replayed, WalConfig, WalMode, WalOptions, replay, settle, start};
+use alluvium_fuzz::memory::Budget;
+use alluvium_fuzz::{log_bytes, samples};
+use alluvium_testkit::{SimFs, Survival};
+use alluvium_wal::{Replayed, WalConfig, WalMode, WalOptions, renew, replay, settle, start};
 use libfuzzer_sys::fuzz_target;
 
 const MEMORY: &str = "memory has no way to fail";
 const DIR: &str = "/db";
-const OPTIONS: WalOptions =
-    WalOptions { segment_size: 1 << 10, mode: WalMode::Buffered, create_ahead: false };
+
+/// The windows of a few files, and a log of 32 records for an input of as many bytes.
+const BUDGET: Budget = Budget { fixed_bytes: 2 << 20, bytes_per_byte: 256 };
 
 /// First sequence and payload of each record.
 type Records = Vec<(Seq, Bytes)>;
@@ -36,12 +39,12 @@ fn read(fs: &dyn Fs) -> Result<(Records, Replayed)> {
 }
 
 /// Opens the log for writing behind what it holds, and hands `next` file numbers on.
-fn open(fs: &Arc<dyn Fs>, replayed: &Replayed, next: u64) -> Result<Opened> {
+fn open(fs: &Arc<dyn Fs>, mode: WalMode, replayed: &Replayed, next: u64) -> Result<Opened> {
     start(WalConfig {
         fs: Arc::clone(fs),
         dir: DIR.into(),
         numbers: Arc::new(FileNumbers::starting_at(FileNumber(next))),
-        options: OPTIONS,
+        options: WalOptions { segment_size: 1 << 10, mode, create_ahead: false },
         recovered: replayed.segments.clone(),
     })
 }
@@ -49,15 +52,20 @@ fn open(fs: &Arc<dyn Fs>, replayed: &Replayed, next: u64) -> Result<Opened> {
 type Opened = (alluvium_wal::WalWriter, Arc<alluvium_wal::Wal>);
 
 /// What a database does after it found this log: the same records must be there ever after.
-fn go_on(fs: &Arc<dyn Fs>, records: &Records, replayed: &Replayed, next: u64) {
-    settle(&**fs, Path::new(DIR), replayed).expect("what was replayed can be settled");
+fn go_on(fs: &Arc<dyn Fs>, mode: WalMode, (records, replayed): (&Records, &Replayed), next: u64) {
+    let dir = Path::new(DIR);
+    renew(&**fs, dir, replayed).expect("what was replayed can be written again");
+    let (again, replayed) = read(&**fs).expect("it is renewed");
+    assert!(again == *records, "renewing changed the log");
+    settle(&**fs, dir, &replayed).expect("what was replayed can be settled");
     let (again, settled) = read(&**fs).expect("it is settled");
     assert!(again == *records && settled.torn.is_none(), "settling changed the log");
     let last = settled.segments.last().map_or(Seq::ZERO, |segment| segment.last_seq);
     if last.get() >= Seq::MAX.get() - 1 {
         return;
     }
-    let (mut writer, wal) = open(fs, &settled, next).expect("a settled log can be written to");
+    let (mut writer, wal) =
+        open(fs, mode, &settled, next).expect("a settled log can be written to");
     let seq = last.next();
     let end = writer.append(seq, seq, b"new", crc32(b"new")).expect(MEMORY);
     wal.sync_to(end).expect(MEMORY);
@@ -79,30 +87,59 @@ fn any_files(input: &mut Input<'_>, is_resealed: bool, flags: u8) {
         write(&*fs, number, &bytes);
     }
     if let Ok((records, replayed)) = read(&*fs) {
-        go_on(&fs, &records, &replayed, count + 1);
+        go_on(&fs, WalMode::Buffered, (&records, &replayed), count + 1);
     }
 }
 
-/// A log written as the input says, then damaged as it says.
-fn damaged_log(input: &mut Input<'_>, flags: u8) {
-    let fs: Arc<dyn Fs> = Arc::new(MemFs::new());
-    let (mut writer, wal) = open(&fs, &Replayed::default(), 1).expect(MEMORY);
-    let (mut written, mut durable) = (Records::new(), 0);
+/// A log written as the input says, and how much of it is durable.
+struct Written {
+    disk: SimFs,
+    mode: WalMode,
+    records: Records,
+    durable: usize,
+    /// Open, as when the power is cut.
+    log: Opened,
+}
+
+/// Writes up to 31 records, with syncs between them.
+fn written_log(input: &mut Input<'_>, mode: WalMode) -> Written {
+    let disk = SimFs::new(0);
+    disk.create_dir_all(Path::new(DIR)).and_then(|()| disk.sync_dir(Path::new("/"))).expect(MEMORY);
+    let fs: Arc<dyn Fs> = Arc::new(disk.clone());
+    let (mut writer, wal) = open(&fs, mode, &Replayed::default(), 1).expect(MEMORY);
+    let (mut records, mut durable) = (Records::new(), 0);
     for _ in 0..input.byte() % 32 {
         let byte = input.byte();
         if byte.is_multiple_of(8) {
             wal.sync_to(wal.written()).expect(MEMORY);
-            durable = written.len();
+            durable = records.len();
             continue;
         }
-        let seq = Seq::new(written.len() as u64 + 1);
+        let seq = Seq::new(records.len() as u64 + 1);
         let payload = Bytes::from(vec![byte; usize::from(byte) * 3]);
         writer.append(seq, seq, &payload, crc32(&payload)).expect(MEMORY);
-        written.push((seq, payload));
+        records.push((seq, payload));
     }
-    let segments = wal.segments();
-    drop((writer, wal));
-    let changes = flags & 7;
+    Written { disk, mode, records, durable, log: (writer, wal) }
+}
+
+/// The power is cut over a log: a prefix is left, with all that was durable.
+fn torn_log(input: &mut Input<'_>, mode: WalMode) {
+    let written = written_log(input, mode);
+    let image = written.disk.crash(Survival::Random(input.word().into()));
+    let fs: Arc<dyn Fs> = Arc::new(image);
+    let (records, replayed) = read(&*fs).expect("a power cut is no damage");
+    assert!(written.records.starts_with(&records), "what was read is no prefix");
+    assert!(records.len() >= written.durable, "{} records are left", records.len());
+    go_on(&fs, written.mode, (&records, &replayed), 1000);
+}
+
+/// A log whose bytes are changed as the input says.
+fn damaged_log(input: &mut Input<'_>, mode: WalMode, changes: u8) {
+    let Written { disk, records: written, durable, log, .. } = written_log(input, mode);
+    let segments = log.1.segments();
+    drop(log);
+    let fs: Arc<dyn Fs> = Arc::new(disk);
     for _ in 0..changes {
         let segment = &segments[usize::from(input.byte()) % segments.len()];
         let path = FileName::Wal(segment.number).in_dir(Path::new(DIR));
@@ -118,19 +155,25 @@ fn damaged_log(input: &mut Input<'_>, flags: u8) {
             // More changes can take the record and all that bears witness to it.
             let least = if changes <= 1 { durable } else { 0 };
             assert!(records.len() >= least, "{} of {least} records are lost", records.len());
-            go_on(&fs, &records, &replayed, 1000);
+            go_on(&fs, mode, (&records, &replayed), 1000);
         }
         Err(error) => assert!(changes > 0, "an untouched log was refused: {error}"),
     }
 }
 
 fuzz_target!(init: samples::check_formats(), |data: &[u8]| {
-    memory::bounded(data.len(), || {
+    BUDGET.bound(data.len(), || {
         let mut input = Input::new(data);
         match input.mode() {
             (Mode::Raw, flags) => any_files(&mut input, false, flags),
             (Mode::Resealed, flags) => any_files(&mut input, true, flags),
-            (Mode::Assembled, flags) => damaged_log(&mut input, flags),
+            (Mode::Assembled, flags) => {
+                let mode = if flags & 8 == 0 { WalMode::Buffered } else { WalMode::Mapped };
+                match flags & 16 {
+                    0 => damaged_log(&mut input, mode, flags & 7),
+                    _ => torn_log(&mut input, mode),
+                }
+            }
         }
     });
 });

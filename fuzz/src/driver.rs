@@ -10,20 +10,26 @@
 //! A write that failed is *in doubt*: it may or may not be found after the restart, and a restart is
 //! what follows it.
 
+mod copies;
+mod long_scans;
+mod reads;
 mod restart;
 mod setup;
+mod step;
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::sync::mpsc;
 use std::time::Duration;
 
-use alluvium::{Db, Error, ErrorKind, Keyspace, Persist, Put, Read, Result, Snapshot};
+use alluvium::{Batch, Bytes, Condition, Db, ErrorKind, Keyspace, Persist, Put, Result, Snapshot};
 use alluvium_testkit::{
-    Direction, Durability, KeyspaceSlot, Op, Oracle, SimClock, SimFs, View, Write, keyspace_name,
+    Durability, KeyspaceSlot, Op, Oracle, SimClock, SimFs, Write, keyspace_name,
 };
 
+use long_scans::LongScan;
 use restart::Restart;
 pub use setup::Setup;
+use step::{Step, Wanted};
 
 /// What an operation came to.
 #[derive(Debug)]
@@ -53,6 +59,8 @@ pub struct Driver {
     /// The last write, keyspace creation or drop failed: what was before it is allowed too.
     before_doubt: Option<Oracle>,
     snapshots: BTreeMap<u8, Held>,
+    /// Scans that stay open while the database changes below them.
+    scans: Vec<LongScan>,
     /// How many faults there were when it was opened.
     faults_before: u64,
     /// Which operation this is, for failures.
@@ -61,13 +69,13 @@ pub struct Driver {
 
 /// Runs the operations that the bytes describe.
 pub fn run(bytes: &[u8]) {
-    let (setup, ops) = Setup::decode(bytes);
+    let (setup, steps) = Setup::decode(bytes);
     let mut driver = Driver::new(setup);
-    for (step, op) in ops.iter().enumerate() {
-        driver.step = step;
-        driver.carry_out(op);
+    for (number, step) in steps.iter().enumerate() {
+        driver.step = number;
+        driver.take_step(step);
     }
-    driver.restart(Restart::Crash(ops.len() as u64));
+    driver.restart(Restart::Crash(steps.len() as u64));
 }
 
 impl Driver {
@@ -87,6 +95,7 @@ impl Driver {
             oracle: Oracle::new(),
             before_doubt: None,
             snapshots: BTreeMap::new(),
+            scans: Vec::new(),
             faults_before: 0,
             step: 0,
         }
@@ -96,11 +105,35 @@ impl Driver {
         self.db.as_ref().expect("it is open between restarts")
     }
 
-    fn carry_out(&mut self, op: &Op) {
-        let outcome = match op {
-            Op::Crash { seed } => return self.restart(Restart::Crash(*seed)),
-            Op::Kill => return self.restart(Restart::Kill),
-            Op::Reopen => return self.reopen(),
+    fn take_step(&mut self, step: &Step) {
+        let outcome = match step {
+            Step::Op(Op::Crash { seed }) => return self.restart(Restart::Crash(*seed)),
+            Step::Op(Op::Kill) => return self.restart(Restart::Kill),
+            Step::Op(Op::Reopen) => return self.reopen(),
+            Step::Op(op) => self.carry_out(op),
+            Step::PutIf { keyspace, key, value, ttl_ms, only_if } => {
+                self.put_if(*keyspace, key, value, *ttl_ms, *only_if)
+            }
+            Step::GetMany { keyspace, keys } => self.get_many(*keyspace, keys),
+            Step::Ends { keyspace, prefix } => self.ends(*keyspace, prefix),
+            Step::BeginScan { keyspace, start, end, view } => {
+                self.begin_scan(*keyspace, (start, end), *view)
+            }
+            Step::MoveScans { count } => self.move_scans(*count),
+            Step::Checkpoint => self.checkpoint(),
+        };
+        let is_frozen = self.disk.is_frozen();
+        if matches!(outcome, Outcome::Interrupted) || is_frozen {
+            if !is_frozen {
+                self.read_after_failure();
+            }
+            self.restart(self.setup.restart_after_fault(self.step, is_frozen));
+        }
+    }
+
+    fn carry_out(&mut self, op: &Op) -> Outcome {
+        match op {
+            Op::Crash { .. } | Op::Kill | Op::Reopen => Outcome::Done,
             Op::Insert { .. } | Op::PutExpiring { .. } | Op::Remove { .. } | Op::Batch { .. } => {
                 self.write(op)
             }
@@ -127,9 +160,6 @@ impl Driver {
                 self.clock.advance_ms(*ms);
                 self.explain(self.db().step().map(drop))
             }
-        };
-        if matches!(outcome, Outcome::Interrupted) || self.disk.is_frozen() {
-            self.restart(self.setup.restart_after_fault(self.step, self.disk.is_frozen()));
         }
     }
 
@@ -163,6 +193,16 @@ impl Driver {
         let Some((mut writes, durability)) = op.writes() else { return Outcome::Done };
         writes.retain(|write| self.oracle.has_keyspace(write.keyspace()));
         let result = self.commit(op, &writes, durability);
+        self.note_write(&writes, durability, result)
+    }
+
+    /// Tells the oracle of a commit that came to `result`.
+    fn note_write(
+        &mut self,
+        writes: &[Write],
+        durability: Durability,
+        result: Result<()>,
+    ) -> Outcome {
         let outcome = self.explain(result);
         let is_certain = matches!(outcome, Outcome::Done)
             && (durability == Durability::Sync || !self.disk.is_frozen());
@@ -170,7 +210,7 @@ impl Driver {
             self.before_doubt = Some(self.oracle.clone());
         }
         if !writes.is_empty() {
-            self.oracle.commit(&writes, self.clock.now());
+            self.oracle.commit(writes, self.clock.now());
         }
         if is_certain && durability == Durability::Sync {
             self.oracle.mark_durable();
@@ -194,10 +234,7 @@ impl Driver {
                     Write::Remove { key, .. } => batch.remove(&keyspace, key),
                 };
             }
-            return batch.commit(match durability {
-                Durability::Buffer => Persist::Buffer,
-                Durability::Sync => Persist::Sync,
-            });
+            return self.commit_batch(batch, durability);
         }
         let keyspace = keyspace(&writes[0]);
         match &writes[0] {
@@ -210,73 +247,61 @@ impl Driver {
         }
     }
 
-    /// What a view is to see, and its snapshot if it has one.
-    fn moment(&self, view: View) -> (usize, u64, Option<&Snapshot>) {
-        let held = match view {
-            View::Latest => None,
-            View::Snapshot(slot) => self.snapshots.get(&slot),
+    /// Commits it and waits, or has the outcome told to a callback, by turns. Without threads of the
+    /// database's own the callback has been called when the call returns.
+    fn commit_batch(&self, batch: Batch, durability: Durability) -> Result<()> {
+        let persist = match durability {
+            Durability::Buffer => Persist::Buffer,
+            Durability::Sync => Persist::Sync,
         };
-        match held {
-            Some(Held { snapshot, at: (at, now_ms) }) => (*at, *now_ms, Some(snapshot)),
-            None => (self.oracle.len(), self.clock.now(), None),
+        if self.step.is_multiple_of(2) {
+            return batch.commit(persist);
         }
+        let (tell, told) = mpsc::channel();
+        batch.commit_then(persist, move |outcome| tell.send(outcome).expect("it is waited for"))?;
+        told.try_recv().expect("the callback was called")
     }
 
-    fn get(&self, slot: KeyspaceSlot, key: &[u8], view: View) -> Outcome {
-        let Some(keyspace) = self.keyspace(slot) else { return Outcome::Done };
-        let (at, now_ms, snapshot) = self.moment(view);
-        let found = match snapshot {
-            Some(snapshot) => snapshot.of(&keyspace).get(key),
-            None => keyspace.get(key),
-        };
-        let found = match found {
-            Ok(found) => found,
-            Err(error) => return self.explain_read(error),
-        };
-        let expected = self.oracle.get(slot, key, at, now_ms);
-        let key = key.escape_ascii();
-        assert_eq!(found.as_deref(), expected, "step {}: get \"{key}\"", self.step);
-        Outcome::Done
-    }
-
-    fn scan(
-        &self,
+    /// A write that is made only if what it asks for holds.
+    fn put_if(
+        &mut self,
         slot: KeyspaceSlot,
-        bounds: (&Bound<Vec<u8>>, &Bound<Vec<u8>>),
-        direction: Direction,
-        view: View,
+        key: &[u8],
+        value: &[u8],
+        ttl_ms: Option<u64>,
+        wanted: Wanted,
     ) -> Outcome {
         let Some(keyspace) = self.keyspace(slot) else { return Outcome::Done };
-        let (at, now_ms, snapshot) = self.moment(view);
-        let range = (bounds.0.clone(), bounds.1.clone());
-        let mut scan = match snapshot {
-            Some(snapshot) => snapshot.of(&keyspace).range(range),
-            None => keyspace.range(range),
-        };
-        let mut found = Vec::new();
-        for turn in 0.. {
-            let is_forward = match direction {
-                Direction::Forward => true,
-                Direction::Backward => false,
-                Direction::Alternating => turn % 2 == 0,
-            };
-            let entry = if is_forward { scan.next() } else { scan.next_back() };
-            match entry {
-                Some(Ok(entry)) => found.push(entry),
-                Some(Err(error)) => return self.explain_read(error),
-                None => break,
+        let old = self.oracle.get(slot, key, self.oracle.len(), self.clock.now());
+        let (only_if, holds) = match wanted {
+            Wanted::Absent => (Condition::Absent, old.is_none()),
+            Wanted::Present => (Condition::Present, old.is_some()),
+            Wanted::Old => match old {
+                Some(old) => (Condition::Equals(Bytes::copy_from_slice(old)), true),
+                None => (Condition::Equals(Bytes::new()), false),
+            },
+            Wanted::Another => {
+                let other = [old.unwrap_or_default(), b"!"].concat();
+                (Condition::Equals(other.into()), false)
             }
+        };
+        let put = Put { ttl: ttl_ms.map(Duration::from_millis), only_if };
+        let result = keyspace.put(key, value, put);
+        if matches!(&result, Err(error) if error.kind() == ErrorKind::Conflict) {
+            assert!(!holds, "step {}: refused, though {wanted:?} holds", self.step);
+            return Outcome::Done;
         }
-        let expected = self.oracle.scan(slot, bounds, direction, at, now_ms);
-        let found: Vec<_> = found.iter().map(|(key, value)| (&**key, &**value)).collect();
-        assert_eq!(found, expected, "step {}: scan {bounds:?} {direction:?}", self.step);
-        Outcome::Done
-    }
-
-    /// A read that fails harms nobody: no restart.
-    fn explain_read(&self, error: Error) -> Outcome {
-        let _outcome = self.explain(Err(error));
-        Outcome::Done
+        assert!(holds || result.is_err(), "step {}: written, though not {wanted:?}", self.step);
+        if !holds {
+            // Whatever failed, it was not the write.
+            return self.explain(result);
+        }
+        let (keyspace, key, value) = (slot, key.to_vec(), value.to_vec());
+        let write = match ttl_ms {
+            Some(ttl_ms) => Write::PutExpiring { keyspace, key, value, ttl_ms },
+            None => Write::Put { keyspace, key, value },
+        };
+        self.note_write(&[write], Durability::Buffer, result)
     }
 
     fn create_keyspace(&mut self, slot: KeyspaceSlot) -> Outcome {

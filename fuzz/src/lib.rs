@@ -18,12 +18,14 @@
 //! | [`samples`] | real files: what seeds are made from, and what the resealing is held against |
 //! | [`reading`] | everything one can ask of an open table |
 //! | [`driver`] | operations on a database and on the oracle |
+//! | [`folder`] | whole databases with bytes changed under good checksums |
 //!
-//! `cargo xtask ci` builds all targets and runs each for a few seconds; a long run of one is
-//! `cargo +nightly fuzz run <target> fuzz/corpus/<target> fuzz/seeds/<target>`. Seeds are written by
+//! `cargo xtask fuzz` builds all targets and runs them, for as long as it is told; `cargo xtask ci`
+//! does so for a few seconds each. Seeds are written by
 //! `cargo run --manifest-path fuzz/Cargo.toml --example seeds`.
 
 pub mod driver;
+pub mod folder;
 pub mod input;
 pub mod log_bytes;
 pub mod memory;

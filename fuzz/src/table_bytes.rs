@@ -19,18 +19,18 @@ pub const NUMBER: u64 = 7;
 /// Its keyspace.
 pub const KEYSPACE: u32 = 3;
 
-/// Makes the checksums of all frames that can be found, and the footer's, agree.
-pub fn reseal(file: &mut [u8]) {
+/// Makes the checksums of all frames that can be found, and the footer's, agree in table `number`.
+pub fn reseal(file: &mut [u8], number: u64) {
     let Some(footer_at) = file.len().checked_sub(FOOTER_BYTES) else { return };
     let handles = handles(&file[footer_at..]).unwrap_or_default();
     for (offset, len) in handles {
-        seal_frame(file, offset, len);
+        seal_frame(file, offset, len, number);
     }
     let index = handles[2];
     let index = frame(file, index.0, index.1).map(<[u8]>::to_vec).unwrap_or_default();
     let mut offset = 0;
     for len in frame_lens(&index) {
-        seal_frame(file, offset, len);
+        seal_frame(file, offset, len, number);
         offset = offset.saturating_add(len);
     }
     let footer = &mut file[footer_at..];
@@ -53,18 +53,18 @@ fn frame(file: &[u8], offset: u64, len: u64) -> Option<&[u8]> {
     file.get(start..start.checked_add(usize::try_from(len).ok()?)?)
 }
 
-fn seal_frame(file: &mut [u8], offset: u64, len: u64) {
+fn seal_frame(file: &mut [u8], offset: u64, len: u64, number: u64) {
     let Some(frame) = frame(file, offset, len).filter(|frame| frame.len() >= TRAILER_BYTES) else {
         return;
     };
-    let crc = frame_crc(&frame[..frame.len() - 4], offset);
+    let crc = frame_crc(&frame[..frame.len() - 4], offset, number);
     let crc_at = (offset + len) as usize - 4;
     file[crc_at..crc_at + 4].copy_from_slice(&crc.to_le_bytes());
 }
 
-fn frame_crc(covered: &[u8], offset: u64) -> u32 {
+fn frame_crc(covered: &[u8], offset: u64, number: u64) -> u32 {
     let sum = Checksum::new().with(covered);
-    sum.with(&offset.to_le_bytes()).with(&NUMBER.to_le_bytes()).finish()
+    sum.with(&offset.to_le_bytes()).with(&number.to_le_bytes()).finish()
 }
 
 /// The lengths of the data blocks' frames, as far as the index makes sense.
@@ -88,7 +88,7 @@ fn put_frame(out: &mut Vec<u8>, payload: &[u8], tag: u8, raw_len: u32) -> u64 {
     out.extend_from_slice(payload);
     out.push(tag);
     out.extend_from_slice(&raw_len.to_le_bytes());
-    let crc = frame_crc(&out[start..], start as u64);
+    let crc = frame_crc(&out[start..], start as u64, NUMBER);
     out.extend_from_slice(&crc.to_le_bytes());
     (out.len() - start) as u64
 }

@@ -35,6 +35,8 @@ impl Driver {
         match self.explain(db.close()) {
             Outcome::Done if !self.disk.is_frozen() => {
                 self.oracle.mark_durable();
+                // Scans outlive the database.
+                self.move_scans(u8::MAX);
                 self.restart(Restart::Closed);
             }
             Outcome::Done | Outcome::Interrupted => {
@@ -45,16 +47,25 @@ impl Driver {
 
     /// Opens what is left of the disk, and compares all of it.
     pub(super) fn restart(&mut self, restart: Restart) {
-        self.snapshots.clear();
         let disk = restart.image(&self.disk);
         // Only now, so that what the old one does at its end is not on the new disk.
+        self.snapshots.clear();
+        self.scans.clear();
         drop(self.db.take());
         self.disk = disk;
         let restart = self.open_with_faults(restart);
         self.disk.set_faults(FaultPlan::none());
-        let db = self.setup.open(&self.disk, &self.clock).unwrap_or_else(|error| {
-            panic!("step {}: it does not open after {restart:?}: {error}", self.step)
-        });
+        self.check_files(&self.disk);
+        let db = match self.setup.open(&self.disk, &self.clock) {
+            Ok(db) => db,
+            // After an orderly end it is the same machine, and its power may fail just now.
+            Err(_) if self.disk.is_frozen() => {
+                return self.restart(Restart::Crash(self.step as u64));
+            }
+            Err(error) => {
+                panic!("step {}: it does not open after {restart:?}: {error}", self.step)
+            }
+        };
         self.oracle = self.recognise(&db, restart);
         self.db = Some(db);
         self.faults_before = self.disk.stats().faults;
@@ -129,7 +140,7 @@ fn expires_as(db: &Db, oracle: &Oracle, at: usize, content: &Content, now_ms: u6
 }
 
 /// Everything that is visible.
-fn content(db: &Db) -> Content {
+pub(super) fn content(db: &Db) -> Content {
     let slots = (0..16).filter_map(|slot| {
         let keyspace = db.find_keyspace(&keyspace_name(slot)).expect("it is open")?;
         let entries = keyspace.iter().map(|entry| {

@@ -3,15 +3,18 @@
 use std::sync::Arc;
 
 use alluvium::{Background, Compression, Db, Filter, KeyspaceOptions, LogMode, Result};
-use alluvium_testkit::{Fault, FaultPlan, GeneratorOptions, Op, SimClock, SimFs, Weights};
+use alluvium_testkit::{Fault, FaultPlan, GeneratorOptions, SimClock, SimFs, Weights};
 
 use super::restart::Restart;
+use super::step::Step;
 use crate::input::Input;
 
 /// Options small enough that a few hundred operations make levels, and the faults that come.
 #[derive(Clone, Copy, Debug)]
 pub struct Setup {
     options: u16,
+    /// More of them.
+    sizes: u8,
     /// Which fault, whether it stays, and whether recovery meets it.
     fault: u8,
     /// Operations of the disk until it comes.
@@ -25,10 +28,14 @@ fn bits(options: u16, at: u32, count: u32) -> u16 {
 
 impl Setup {
     /// Takes an input apart: what to run on, and what to do.
-    pub fn decode(bytes: &[u8]) -> (Self, Vec<Op>) {
+    pub(super) fn decode(bytes: &[u8]) -> (Self, Vec<Step>) {
         let mut input = Input::new(bytes);
-        let setup =
-            Self { options: input.short(), fault: input.byte(), fault_after: input.short() };
+        let setup = Self {
+            options: input.short(),
+            fault: input.byte(),
+            fault_after: input.short(),
+            sizes: input.byte(),
+        };
         let generator = GeneratorOptions {
             key_count: 40,
             max_value_bytes: 300,
@@ -42,7 +49,7 @@ impl Setup {
             },
             ..GeneratorOptions::default()
         };
-        (setup, Op::decode_from_bytes(input.rest(), &generator))
+        (setup, Step::decode_all(input.rest(), &generator))
     }
 
     pub(super) const fn seed(self) -> u64 {
@@ -50,11 +57,15 @@ impl Setup {
     }
 
     pub(super) fn is_mapping_supported(self) -> bool {
-        bits(self.options, 0, 1) == 0
+        bits(self.options, 0, 2) != 1
     }
 
     fn log_mode(self) -> LogMode {
-        if bits(self.options, 1, 1) == 0 { LogMode::Auto } else { LogMode::Buffered }
+        match bits(self.options, 0, 2) {
+            0 => LogMode::Mapped,
+            1 => LogMode::Auto,
+            _ => LogMode::Buffered,
+        }
     }
 
     fn log_segment_size(self) -> u64 {
@@ -74,7 +85,12 @@ impl Setup {
         KeyspaceOptions {
             write_buffer_size: 512 << bits(self.options, 7, 3),
             block_size: 64 << bits(self.options, 10, 2),
-            compression: vec![Compression::None, Compression::Lz4],
+            max_write_buffers: 2 + usize::from(self.sizes & 3),
+            compression: match self.sizes >> 2 & 3 {
+                0 => vec![Compression::None, Compression::Lz4],
+                1 => vec![Compression::Lz4],
+                _ => vec![Compression::None],
+            },
             filter: match bits(self.options, 12, 2) {
                 0 => Filter::None,
                 1 => Filter::Standard { bits_per_key: 6 },
@@ -83,10 +99,9 @@ impl Setup {
             l0_trigger: 1 + usize::from(bits(self.options, 14, 1)),
             l0_slowdown: 4,
             l0_stop: 8,
-            level_base_bytes: 4096,
-            level_multiplier: 3,
+            level_base_bytes: 1024 << (self.sizes >> 4 & 3),
+            level_multiplier: 2 + u64::from(self.sizes >> 6),
             target_file_size: 1024 << bits(self.options, 15, 1),
-            ..KeyspaceOptions::default()
         }
     }
 
@@ -133,7 +148,12 @@ impl Setup {
 
     /// Opens the database, or creates it.
     pub(super) fn open(self, disk: &SimFs, clock: &SimClock) -> Result<Db> {
-        Db::builder("db")
+        self.open_at("db", disk, clock)
+    }
+
+    /// Opens the one in `dir`, with the same options.
+    pub(super) fn open_at(self, dir: &str, disk: &SimFs, clock: &SimClock) -> Result<Db> {
+        Db::builder(dir)
             .fs(Arc::new(disk.clone()))
             .clock(Arc::new(clock.clone()))
             .default_keyspace(self.keyspace())

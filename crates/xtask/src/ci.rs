@@ -5,7 +5,7 @@
 //! needed; nightly adds fuzzing and miri, `cargo-deny` adds licences.
 
 mod fuzz;
-mod machine;
+pub(crate) mod machine;
 mod steps;
 
 use std::path::Path;
@@ -27,7 +27,7 @@ pub(crate) enum Extent {
 
 /// How a step ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Verdict {
+pub(crate) enum Verdict {
     Passed,
     /// With what to look for in the output above.
     Failed(String),

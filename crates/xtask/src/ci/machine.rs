@@ -9,23 +9,23 @@ use super::Verdict;
 
 /// Where steps run, and what with.
 #[derive(Debug)]
-pub(super) struct Machine {
-    pub(super) root: PathBuf,
+pub(crate) struct Machine {
+    pub(crate) root: PathBuf,
 }
 
 impl Machine {
-    pub(super) fn new(root: &Path) -> Self {
+    pub(crate) fn new(root: &Path) -> Self {
         Self { root: root.to_path_buf() }
     }
 
     /// The `cargo` that runs us, in the repository's root.
-    pub(super) fn cargo(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn cargo(&self, arguments: &[&str]) -> Command {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         self.command(Command::new(cargo), arguments)
     }
 
     /// Nightly's `tool`, found through rustup.
-    pub(super) fn nightly(&self, tool: &str, arguments: &[&str]) -> Command {
+    pub(crate) fn nightly(&self, tool: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(tool);
         command.arg("+nightly");
         // Ours name the toolchain that runs us; each tool finds its own.
@@ -41,12 +41,12 @@ impl Machine {
     }
 
     /// Whether `cargo +nightly <arguments>` works here.
-    pub(super) fn has_nightly(&self, arguments: &[&str]) -> bool {
+    pub(crate) fn has_nightly(&self, arguments: &[&str]) -> bool {
         is_available(self.nightly("cargo", arguments))
     }
 
     /// Whether the `cargo` that runs us has this subcommand.
-    pub(super) fn has_cargo(&self, subcommand: &str) -> bool {
+    pub(crate) fn has_cargo(&self, subcommand: &str) -> bool {
         is_available(self.cargo(&[subcommand, "--version"]))
     }
 }
@@ -57,7 +57,7 @@ fn is_available(mut command: Command) -> bool {
 }
 
 /// Prints the command, runs it with our output as its own, and judges its exit code.
-pub(super) fn judge(command: &mut Command) -> Result<Verdict> {
+pub(crate) fn judge(command: &mut Command) -> Result<Verdict> {
     let line = command_line(command);
     println!("$ {line}");
     let status = command.status().with_context(|| format!("starting `{line}`"))?;

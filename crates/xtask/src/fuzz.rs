@@ -34,7 +34,7 @@ use crate::Outcome;
 use crate::ci::Verdict;
 use crate::ci::machine::{Machine, judge};
 pub(crate) use build::MANIFEST;
-use build::Programs;
+use build::{Leaks, Programs, Purpose};
 use process::Process;
 use report::Figures;
 
@@ -114,9 +114,11 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> Result<Outcome> {
     let (time, seed) = (arguments.time, arguments.seed);
     let (machine, programs, corpus) = (&machine, &programs, Corpus::Kept);
     let campaign = Campaign { machine, programs, corpus, jobs, time, seed };
-    let figures = campaign.carry_out(&names)?;
+    let mut figures = campaign.carry_out(&names)?;
     if arguments.minimise {
-        names.iter().try_for_each(|name| campaign.minimise(name))?;
+        for figures in &mut figures {
+            figures.corpus = campaign.minimise(&figures.target)?;
+        }
     }
     report::append(root, &figures)?;
     report::print(&figures);
@@ -190,7 +192,7 @@ fn replay(
     // A file is named from where one stands, and the program runs in the root.
     let file = std::path::absolute(file)?;
     ensure!(file.is_file(), "there is no file {}", file.display());
-    let mut command = programs.command(machine, name, build::Leaks::Ignored);
+    let mut command = programs.command(machine, name, Purpose::Replay);
     Ok(match judge(command.arg(file))? {
         Verdict::Passed | Verdict::Skipped(_) => Outcome::Clean,
         Verdict::Failed(_) => Outcome::Broken,
@@ -241,13 +243,7 @@ impl Campaign<'_> {
     }
 
     /// Runs one target for a share of the time.
-    fn share(
-        &self,
-        name: &str,
-        index: usize,
-        time: Duration,
-        leaks: build::Leaks,
-    ) -> Result<Figures> {
+    fn share(&self, name: &str, index: usize, time: Duration, leaks: Leaks) -> Result<Figures> {
         let (began, mut figures) = (Instant::now(), Figures::new(name));
         for start in 0..=MOST_RESTARTS {
             let left = time.saturating_sub(began.elapsed());
@@ -255,10 +251,11 @@ impl Campaign<'_> {
                 break;
             }
             let process = Process {
-                command: self.programs.command(self.machine, name, leaks),
+                command: self.programs.command(self.machine, name, Purpose::Search(leaks)),
                 seeds: self.programs.seeds(self.machine, name),
                 corpus: self.corpus_of(name),
-                findings: self.folder("findings", name),
+                // As it is seen from the root, where programs run and people stand.
+                findings: Path::new(FOLDER).join("findings").join(name),
                 log: self.folder("logs", name).join(format!("{index}-{start}.log")),
                 seconds: left.as_secs().max(1),
                 // libFuzzer takes 0 for "any".
@@ -298,14 +295,14 @@ impl Campaign<'_> {
         Ok(())
     }
 
-    /// Keeps of the corpus what covers all that it covers.
-    fn minimise(&self, name: &str) -> Result<()> {
+    /// Keeps of the corpus what covers all that it covers; gives back how much that is.
+    fn minimise(&self, name: &str) -> Result<usize> {
         let (corpus, smaller) = (self.corpus_of(name), self.folder("smaller", name));
         if smaller.exists() {
             std::fs::remove_dir_all(&smaller)?;
         }
         std::fs::create_dir_all(&smaller)?;
-        let mut command = self.programs.command(self.machine, name, build::Leaks::Ignored);
+        let mut command = self.programs.command(self.machine, name, Purpose::Merge);
         command.args(["-merge=1", "-verbosity=0"]).args([&smaller, &corpus]);
         if let Verdict::Failed(why) = judge(&mut command)? {
             bail!("minimising: {why}");
@@ -313,8 +310,9 @@ impl Campaign<'_> {
         let before = count_files(&corpus)?;
         std::fs::remove_dir_all(&corpus)?;
         std::fs::rename(&smaller, &corpus)?;
-        println!("{name}: {} of {before} inputs are enough", count_files(&corpus)?);
-        Ok(())
+        let after = count_files(&corpus)?;
+        println!("{name}: {after} of {before} inputs are enough");
+        Ok(after)
     }
 }
 

@@ -51,6 +51,21 @@ pub(super) enum Leaks {
     Ignored,
 }
 
+/// How many calls of each allocation are remembered while searching: each costs time, and a replay
+/// remembers enough of them.
+const FRAMES: u8 = 3;
+
+/// What a program is started for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To find something.
+    Search(Leaks),
+    /// To see again what was found.
+    Replay,
+    /// To make a corpus smaller.
+    Merge,
+}
+
 /// Where the fuzz targets are and what they are called.
 #[derive(Debug)]
 pub(super) struct Programs {
@@ -88,18 +103,22 @@ impl Programs {
     }
 
     /// A program with its limits and its dictionary, in the repository's root.
-    pub(super) fn command(&self, machine: &Machine, name: &str, leaks: Leaks) -> Command {
+    pub(super) fn command(&self, machine: &Machine, name: &str, purpose: Purpose) -> Command {
         let mut command = Command::new(self.folder.join(name));
         command.current_dir(&machine.root).args(MEMORY_LIMITS).args([SLOWEST_INPUT, LONGEST_INPUT]);
         let dictionary = Path::new("fuzz/dictionaries").join(format!("{name}.dict"));
         if machine.root.join(&dictionary).exists() {
             command.arg(format!("-dict={}", dictionary.display()));
         }
-        let leaks = u8::from(leaks == Leaks::Reported);
+        let (leaks, frames) = match purpose {
+            Purpose::Replay => (1, 30),
+            Purpose::Search(Leaks::Reported) => (1, FRAMES),
+            Purpose::Search(Leaks::Ignored) | Purpose::Merge => (0, FRAMES),
+        };
         // Freed memory is watched for a while; as much as is usual would dwarf what we take.
         let options = format!(
             "detect_odr_violation=0:detect_leaks={leaks}:quarantine_size_mb=32:\
-             malloc_context_size=10"
+             malloc_context_size={frames}:detect_stack_use_after_return=0"
         );
         command.arg(format!("-detect_leaks={leaks}")).env("ASAN_OPTIONS", options);
         command
@@ -113,7 +132,7 @@ impl Programs {
 
     /// Whether leaks can be looked for here: tried out.
     pub(super) fn probe_leaks(&self, machine: &Machine, name: &str) -> Result<Leaks> {
-        let mut command = self.command(machine, name, Leaks::Reported);
+        let mut command = self.command(machine, name, Purpose::Search(Leaks::Reported));
         command.arg("-runs=1").stdout(Stdio::null()).stderr(Stdio::null());
         let status = command.status().with_context(|| format!("starting {name}"))?;
         if status.success() {

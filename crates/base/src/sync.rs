@@ -28,7 +28,7 @@ mod explore;
 #[cfg(loom)]
 pub use explore::explore;
 #[cfg(shuttle)]
-pub use explore::explore;
+pub use explore::{draw, explore};
 
 /// What a normal build runs on.
 #[cfg(not(any(loom, shuttle)))]

@@ -33,7 +33,11 @@ const UNPOISONED: &str = "an execution ends with the first panic";
 pub struct Mutex<T>(checker::sync::Mutex<T>);
 
 /// As [`parking_lot::MutexGuard`].
-pub struct MutexGuard<'a, T>(Option<checker::sync::MutexGuard<'a, T>>);
+pub struct MutexGuard<'a, T> {
+    mutex: &'a Mutex<T>,
+    /// `None` while its owner waits.
+    held: Option<checker::sync::MutexGuard<'a, T>>,
+}
 
 impl<T> Mutex<T> {
     /// Guards `value`.
@@ -44,7 +48,7 @@ impl<T> Mutex<T> {
     /// Waits for the lock.
     #[track_caller]
     pub fn lock(&self) -> MutexGuard<'_, T> {
-        MutexGuard(Some(self.0.lock().expect(UNPOISONED)))
+        MutexGuard { mutex: self, held: Some(self.0.lock().expect(UNPOISONED)) }
     }
 }
 
@@ -64,13 +68,13 @@ impl<T> Deref for MutexGuard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        self.0.as_ref().expect("given away only while its owner waits")
+        self.held.as_ref().expect("given away only while its owner waits")
     }
 }
 
 impl<T> DerefMut for MutexGuard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        self.0.as_mut().expect("given away only while its owner waits")
+        self.held.as_mut().expect("given away only while its owner waits")
     }
 }
 
@@ -89,8 +93,7 @@ pub struct Condvar(checker::sync::Condvar);
 pub struct WaitTimeoutResult(bool);
 
 impl WaitTimeoutResult {
-    /// Whether the time went by. Time stands still in a model, so it never does: whoever relies on
-    /// it to be woken is found as a deadlock.
+    /// Whether the time went by.
     pub const fn timed_out(self) -> bool {
         self.0
     }
@@ -105,15 +108,18 @@ impl Condvar {
     /// Waits for a notification, giving back the lock meanwhile.
     #[track_caller]
     pub fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
-        let held = guard.0.take().expect("given away only while its owner waits");
-        guard.0 = Some(self.0.wait(held).expect(UNPOISONED));
+        let held = guard.held.take().expect("given away only while its owner waits");
+        guard.held = Some(self.0.wait(held).expect(UNPOISONED));
     }
 
-    /// As [`wait`](Self::wait).
+    /// Lets the others get on, and says that the time went by: how long that takes is up to the
+    /// schedule. No wake-up is waited for, so none that is lost is noticed here.
     #[track_caller]
     pub fn wait_for<T>(&self, guard: &mut MutexGuard<'_, T>, _: Duration) -> WaitTimeoutResult {
-        self.wait(guard);
-        WaitTimeoutResult(false)
+        guard.held = None;
+        thread::yield_now();
+        guard.held = Some(guard.mutex.0.lock().expect(UNPOISONED));
+        WaitTimeoutResult(true)
     }
 
     /// Wakes one of those who wait.

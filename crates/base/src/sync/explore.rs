@@ -120,3 +120,10 @@ impl Drop for TellHowToReplay<'_> {
         }
     }
 }
+
+/// A number below `limit`, which is drawn anew in each execution and replays with it.
+#[cfg(shuttle)]
+pub fn draw(limit: u64) -> u64 {
+    use shuttle::rand::Rng as _;
+    shuttle::rand::thread_rng().gen_range(0..limit)
+}

@@ -1,4 +1,4 @@
-//! loom's atomics, with the one thing added that loom leaves out of `SeqCst`.
+//! loom's atomics, with what it leaves out of `SeqCst` and of its search added.
 //!
 //! loom takes a sequentially consistent access for an acquiring or releasing one, so it would report
 //! lost wake-ups that cannot be:
@@ -13,6 +13,11 @@
 //! such load of the same thread, and nowhere else: with any of the four accesses weakened there is no
 //! fence on its side, and the model finds the lost wake-up. What a fence orders beyond the two
 //! accesses themselves, the model takes for granted.
+//!
+//! And loom remembers one access to an atomic. A thread that loads before it stores, as most do, hides
+//! from it that the store races with an earlier load of another thread, and so an order of the two is
+//! never tried. Here each access also touches a shadow, an addition of nothing that orders nothing:
+//! those loom knows to try in every order.
 
 use std::cell::Cell;
 
@@ -36,38 +41,48 @@ fn after_store(order: Ordering) {
     }
 }
 
+fn touch(shadow: &plain::AtomicUsize) {
+    shadow.fetch_add(0, Ordering::Relaxed);
+}
+
 macro_rules! atomic {
     ($name:ident, $value:ty) => {
         /// As the one of `std`.
         #[derive(Debug, Default)]
-        pub struct $name(plain::$name);
+        pub struct $name {
+            value: plain::$name,
+            shadow: plain::AtomicUsize,
+        }
 
         impl $name {
             /// Holds `value`.
             #[track_caller]
             pub fn new(value: $value) -> Self {
-                Self(plain::$name::new(value))
+                Self { value: plain::$name::new(value), shadow: plain::AtomicUsize::new(0) }
             }
 
             /// Reads it.
             #[track_caller]
             pub fn load(&self, order: Ordering) -> $value {
+                touch(&self.shadow);
                 before_load(order);
-                self.0.load(order)
+                self.value.load(order)
             }
 
             /// Writes it.
             #[track_caller]
             pub fn store(&self, value: $value, order: Ordering) {
-                self.0.store(value, order);
+                touch(&self.shadow);
+                self.value.store(value, order);
                 after_store(order);
             }
 
             /// Replaces it.
             #[track_caller]
             pub fn swap(&self, value: $value, order: Ordering) -> $value {
+                touch(&self.shadow);
                 before_load(order);
-                let old = self.0.swap(value, order);
+                let old = self.value.swap(value, order);
                 after_store(order);
                 old
             }
@@ -90,8 +105,9 @@ macro_rules! atomic_number {
             /// Adds to it; returns what it was.
             #[track_caller]
             pub fn fetch_add(&self, value: $value, order: Ordering) -> $value {
+                touch(&self.shadow);
                 before_load(order);
-                let old = self.0.fetch_add(value, order);
+                let old = self.value.fetch_add(value, order);
                 after_store(order);
                 old
             }
@@ -99,8 +115,9 @@ macro_rules! atomic_number {
             /// Subtracts from it; returns what it was.
             #[track_caller]
             pub fn fetch_sub(&self, value: $value, order: Ordering) -> $value {
+                touch(&self.shadow);
                 before_load(order);
-                let old = self.0.fetch_sub(value, order);
+                let old = self.value.fetch_sub(value, order);
                 after_store(order);
                 old
             }

@@ -55,8 +55,14 @@ fn a_visible_sequence_is_in_its_memtable() {
                 })
             })
             .collect();
-        let visible = publisher.visible().get() as usize;
-        assert!(entries[..visible].iter().all(Entry::is_there), "visible up to {visible}");
+        let reader = {
+            let (publisher, entries) = (Arc::clone(&publisher), Arc::clone(&entries));
+            thread::spawn(move || {
+                let visible = publisher.visible().get() as usize;
+                assert!(entries[..visible].iter().all(Entry::is_there), "visible up to {visible}");
+            })
+        };
+        reader.join().unwrap();
         for writer in writers {
             writer.join().unwrap();
         }
@@ -116,11 +122,15 @@ fn a_read_point_misses_no_earlier_write() {
                 publisher.publish(Seq::new(2), Seq::new(2));
             })
         };
-        let (pinned, seq) = publisher.pin(&view);
-        // Sequence 1 is in memtable 1 of the first keyspace, sequence 2 in memtable 0 of the other.
-        let sees_later = seq >= Seq::new(2) && pinned.memtables[1] == 0;
-        let sees_earlier = seq >= Seq::new(1) && pinned.memtables[0] == 1;
-        assert!(!sees_later || sees_earlier, "sequence {seq:?} in {pinned:?}");
+        let reader = thread::spawn(move || {
+            let (pinned, seq) = publisher.pin(&view);
+            // Sequence 1 is in memtable 1 of the first keyspace, sequence 2 in memtable 0 of the
+            // other.
+            let sees_later = seq >= Seq::new(2) && pinned.memtables[1] == 0;
+            let sees_earlier = seq >= Seq::new(1) && pinned.memtables[0] == 1;
+            assert!(!sees_later || sees_earlier, "sequence {seq:?} in {pinned:?}");
+        });
+        reader.join().unwrap();
         writer.join().unwrap();
     });
 }
@@ -140,9 +150,11 @@ fn a_read_point_has_the_view_its_sequence_needs() {
                 view.store(Arc::new(Seq::new(1)));
             })
         };
-        let (oldest_kept, seq) = publisher.pin(&view);
-        assert!(seq >= **oldest_kept, "reads at {seq:?} what was dropped at {oldest_kept:?}");
-        drop(oldest_kept);
+        let reader = thread::spawn(move || {
+            let (oldest_kept, seq) = publisher.pin(&view);
+            assert!(seq >= **oldest_kept, "reads at {seq:?} what was dropped at {oldest_kept:?}");
+        });
+        reader.join().unwrap();
         compaction.join().unwrap();
     });
 }

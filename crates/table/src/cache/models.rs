@@ -7,12 +7,14 @@
 //! | broken | found by |
 //! |---|---|
 //! | `insert` does not look again under the lock | `each_filled_slot_is_charged_once` |
-//! | `insert` gives back the lock before it fills the slot | `each_filled_slot_is_charged_once` |
-//! | `insert` makes room before it takes the lock for good | `each_filled_slot_is_charged_once` |
-//! | the hand empties the slot after it has given back the lock | `each_filled_slot_is_charged_once` |
+//! | `insert` looks again before it takes the lock | `each_filled_slot_is_charged_once` |
+//! | `insert` gives back the lock while it fills the slot | `each_filled_slot_is_charged_once` |
+//! | `insert` gives back the lock after it made room | `blocks_that_push_each_other_out_…` |
+//! | the hand does not empty the slot | `blocks_that_push_each_other_out_…` |
 //! | the hand does not ask whether a table is closed | `a_closing_table_takes_its_charge_with_it` |
 //! | `forget` marks the table closed before it takes the lock | `a_closing_table_takes_its_charge_with_it` |
 //! | `forget` reads the charge before it takes the lock | `a_closing_table_takes_its_charge_with_it` |
+//! | `forget` does not count the dead | `a_closing_table_takes_its_charge_with_it` |
 
 use alluvium_base::sync::{explore, thread};
 
@@ -46,27 +48,38 @@ fn check(cache: &BlockCache, open: &[&Arc<Slots>], charge: usize) {
     assert_eq!(ring.entries.len(), all_filled + ring.dead_count, "an entry for each");
 }
 
-/// Two threads read the same block and a third another one, with room for one of them.
-#[test]
-fn each_filled_slot_is_charged_once() {
+/// Three threads read two blocks, with room for `room` of them.
+fn read_two_blocks(name: &str, room: usize) {
     let block = block(100);
     let charge = charge_of(&block);
-    explore("each_filled_slot_is_charged_once", move || {
-        let cache = BlockCache::new(charge);
+    explore(name, move || {
+        let cache = BlockCache::new(room * charge);
         let slots = Slots::new(2);
-        let readers: Vec<_> = [0, 1]
+        let readers: Vec<_> = [0, 1, 0]
             .map(|index| {
                 let (cache, slots, block) = (Arc::clone(&cache), Arc::clone(&slots), block.clone());
-                thread::spawn(move || read(&cache, &slots, index, &block))
+                thread::spawn(move || {
+                    read(&cache, &slots, index, &block);
+                    let used_bytes = cache.stats().used_bytes;
+                    assert!(used_bytes <= room * charge, "the budget is kept at any moment");
+                })
             })
             .into();
-        read(&cache, &slots, 0, &block);
-        assert!(cache.stats().used_bytes <= charge, "the budget is kept at any moment");
         for reader in readers {
             reader.join().unwrap();
         }
         check(&cache, &[&slots], charge);
     });
+}
+
+#[test]
+fn each_filled_slot_is_charged_once() {
+    read_two_blocks("each_filled_slot_is_charged_once", 3);
+}
+
+#[test]
+fn blocks_that_push_each_other_out_keep_to_the_budget() {
+    read_two_blocks("blocks_that_push_each_other_out_keep_to_the_budget", 1);
 }
 
 /// A table closes while blocks of another one push out its blocks.

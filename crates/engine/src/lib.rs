@@ -40,7 +40,7 @@
 //!
 //! [`Db`] opens, [`Keyspace`] writes, [`Batch`] writes together, [`Read`] reads, [`Snapshot`] keeps
 //! a past, [`Builder`] and [`KeyspaceOptions`] choose, [`Stats`] tells, [`check`](check()) verifies,
-//! [`ErrorKind`] says what a caller can do.
+//! [`repair`](repair()) saves what can be saved, [`ErrorKind`] says what a caller can do.
 
 mod background;
 mod batch;
@@ -61,6 +61,7 @@ mod publish;
 mod range;
 mod read;
 mod recovery;
+mod repair;
 mod replay;
 mod resolve;
 mod scan;
@@ -79,6 +80,10 @@ pub use keyspace::{Condition, Keyspace, Put};
 pub use options::{Background, Builder, Compression, Filter, KeyspaceOptions, LogMode, Persist};
 pub use range::KeyRange;
 pub use read::{Expiry, Read, ReadSource};
+pub use repair::{
+    FileFate, Knowledge, Loss, LostKeys, OptionsSource, RepairOptions, RepairReport, RepairedFile,
+    RepairedKeyspace, repair,
+};
 pub use scan::{KeyValue, Scan};
 pub use snapshot::{Snapshot, SnapshotView};
 pub use stall::{StallCause, StallStats};

@@ -9,5 +9,6 @@
 mod basics;
 mod keyspaces;
 mod reopen;
+mod repair;
 mod stories;
 mod support;

@@ -1,0 +1,583 @@
+//! Repair: what verifies is saved, what is lost is named, the originals stay as they are.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use alluvium::{
+    Background, Builder, Db, Depth, ErrorKind, FileFate, KeyspaceOptions, Knowledge, LogMode,
+    OptionsSource, Persist, Read, RepairOptions, RepairReport, check, repair,
+};
+use alluvium_testkit::{Choices, SeededRandom, SimClock, SimFs, Survival};
+
+use crate::support::tiny;
+
+const FROM: &str = "data/db";
+const TO: &str = "rescue/db";
+const START_MS: u64 = 1_000_000;
+/// Values with a short life are alive until then, those with a long one beyond.
+const MIDDLE_MS: u64 = START_MS + 50_000;
+
+/// What a reader finds: value by keyspace and key.
+type Content = BTreeMap<(String, Vec<u8>), Vec<u8>>;
+
+fn options() -> KeyspaceOptions {
+    KeyspaceOptions {
+        write_buffer_size: 3 << 10,
+        level_base_bytes: 6 << 10,
+        target_file_size: 3 << 10,
+        ..tiny()
+    }
+}
+
+fn builder(disk: &SimFs, clock: &SimClock, dir: &str) -> Builder {
+    Db::builder(dir)
+        .fs(Arc::new(disk.clone()))
+        .clock(Arc::new(clock.clone()))
+        .log_segment_size(4096)
+        .max_log_bytes(64 << 10)
+        .log_mode(LogMode::Buffered)
+        .background(Background::Manual)
+}
+
+/// A database with everything in it, as a dead process leaves it.
+struct Sample {
+    disk: SimFs,
+    /// What a reader finds at the start, and when what expires early is gone.
+    content: [Content; 2],
+    /// Everything that was ever written.
+    ever: BTreeSet<(String, Vec<u8>, Vec<u8>)>,
+}
+
+const KEYSPACES: [&str; 3] = ["default", "users", "events"];
+
+impl Sample {
+    fn new(seed: u64) -> Self {
+        println!("sample of seed {seed}");
+        let (disk, clock) = (SimFs::new(seed), SimClock::new(START_MS));
+        let mut random = SeededRandom::new(seed);
+        let mut ever = BTreeSet::new();
+        let db = builder(&disk, &clock, FROM).default_keyspace(options()).open().unwrap();
+        // Its id is given and gone.
+        db.keyspace("gone", options()).unwrap().insert("k", "v").unwrap();
+        for name in ["users", "events"] {
+            db.keyspace(name, KeyspaceOptions { block_size: 512, ..options() }).unwrap();
+        }
+        let mut write = |db: &Db, count: u64| {
+            for _ in 0..count {
+                let mut batch = db.batch();
+                for _ in 0..=random.below(3) {
+                    let name = KEYSPACES[random.below(3) as usize];
+                    let keyspace = db.find_keyspace(name).unwrap().unwrap();
+                    let key = format!("{name}:{:03}", random.below(150)).into_bytes();
+                    let value =
+                        format!("{}-", random.next_u64()).repeat(1 + random.below(4) as usize);
+                    ever.insert((name.to_owned(), key.clone(), value.clone().into_bytes()));
+                    match random.below(10) {
+                        0 | 1 => batch.remove(&keyspace, key),
+                        2 => batch.insert_expiring(&keyspace, key, value, Duration::from_secs(20)),
+                        3 => batch.insert_expiring(&keyspace, key, value, Duration::from_hours(9)),
+                        _ => batch.insert(&keyspace, key, value),
+                    };
+                }
+                batch.commit(Persist::Buffer).unwrap();
+            }
+        };
+        write(&db, 150);
+        db.compact().unwrap();
+        write(&db, 150);
+        db.drop_keyspace("gone").unwrap();
+        while db.step().unwrap() {}
+        write(&db, 60);
+        db.flush().unwrap();
+        write(&db, 25);
+        db.persist(Persist::Sync).unwrap();
+        let content = [START_MS, MIDDLE_MS].map(|at| read_at(&db, &clock, at));
+        let disk = disk.kill();
+        Self { disk, content, ever }
+    }
+
+    fn files(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        files_in(&self.disk, FROM)
+    }
+
+    fn path(&self, part: &str) -> PathBuf {
+        let mut found = self.files().into_iter().map(|(path, _)| path);
+        found.find(|path| path.to_string_lossy().contains(part)).unwrap()
+    }
+
+    fn tables(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let is_table = |(path, _): &(PathBuf, _)| path.to_string_lossy().ends_with(".table");
+        self.files().into_iter().filter(is_table).collect()
+    }
+
+    fn segments(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let is_segment = |(path, _): &(PathBuf, _)| path.to_string_lossy().ends_with(".wal");
+        self.files().into_iter().filter(is_segment).collect()
+    }
+
+    /// Repairs `disk`, a damaged copy, and holds the result against the report.
+    fn repair(&self, disk: &SimFs, what: &str) -> RepairReport {
+        let before = files_in(disk, FROM);
+        let report = repair_on(disk).unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert_eq!(files_in(disk, FROM), before, "{what}: the original was changed");
+        self.judge(disk, &report, what);
+        report
+    }
+
+    fn judge(&self, disk: &SimFs, report: &RepairReport, what: &str) {
+        let fs = Arc::new(disk.clone());
+        let checked = check(fs, TO, Depth::Deep).unwrap();
+        assert!(checked.damage.is_empty(), "{what}: {:?}", checked.damage);
+        let clock = SimClock::new(START_MS);
+        let db = builder(disk, &clock, TO).create_if_missing(false).open().unwrap();
+        for (at, expected) in [START_MS, MIDDLE_MS].into_iter().zip(&self.content) {
+            let found = original_names(read_at(&db, &clock, at), report);
+            let keys: BTreeSet<_> = found.keys().chain(expected.keys()).collect();
+            for key in keys {
+                let (is, was) = (found.get(key), expected.get(key));
+                if is == was {
+                    continue;
+                }
+                let shown = format!("{what}: {} {}", key.0, key.1.escape_ascii());
+                assert!(
+                    may_differ(report, &key.0, &key.1),
+                    "{shown}: {is:?} not {was:?}: {report:#?}"
+                );
+                if let Some(value) = is {
+                    let written = (key.0.clone(), key.1.clone(), value.clone());
+                    assert!(self.ever.contains(&written), "{shown}: never written");
+                }
+            }
+        }
+        // It goes on: a new write is the newest.
+        db.insert("default:000", "after").unwrap();
+        assert_eq!(db.get("default:000").unwrap().as_deref(), Some(&b"after"[..]));
+    }
+}
+
+fn repair_on(disk: &SimFs) -> alluvium::Result<RepairReport> {
+    let clock = Arc::new(SimClock::new(START_MS));
+    // So little that the log is spilled many times.
+    let options = RepairOptions { memory_bytes: 4 << 10, clock };
+    repair(Arc::new(disk.clone()), FROM, TO, options)
+}
+
+fn read_at(db: &Db, clock: &SimClock, at_ms: u64) -> Content {
+    clock.set_now_ms(at_ms);
+    let mut content = Content::new();
+    for name in db.keyspaces().unwrap() {
+        let keyspace = db.find_keyspace(&name).unwrap().unwrap();
+        for entry in keyspace.iter() {
+            let (key, value) = entry.unwrap();
+            content.insert((name.clone(), key.to_vec()), value.to_vec());
+        }
+    }
+    content
+}
+
+/// Names that were lost, by their ids: the order in which they were created.
+fn original_names(content: Content, report: &RepairReport) -> Content {
+    let original = |name: &String| {
+        let found = report.keyspaces.iter().find(|keyspace| keyspace.name == *name).unwrap();
+        match found.id {
+            0 => "default",
+            1 => "gone",
+            2 => "users",
+            3 => "events",
+            _ => name,
+        }
+        .to_owned()
+    };
+    content.into_iter().map(|((name, key), value)| ((original(&name), key), value)).collect()
+}
+
+/// Whether the report says that this key may not be what it was.
+fn may_differ(report: &RepairReport, keyspace: &str, key: &[u8]) -> bool {
+    let is_lost = |file: &alluvium::RepairedFile| {
+        file.keyspace.as_ref().is_none_or(|name| name == keyspace || name.starts_with("recovered"))
+            && file
+                .losses
+                .iter()
+                .any(|loss| loss.keys.as_ref().is_none_or(|keys| keys.contains(key)))
+    };
+    !report.is_complete()
+        && (report.knowledge != Knowledge::Whole
+            || !report.missing_seqs.is_empty()
+            || report.doubts.iter().any(|doubt| doubt.contains("the log"))
+            || report.files.iter().any(is_lost))
+}
+
+fn files_in(disk: &SimFs, dir: &str) -> Vec<(PathBuf, Vec<u8>)> {
+    disk.files().into_iter().filter(|(path, _)| path.starts_with(dir)).collect()
+}
+
+fn file<'a>(report: &'a RepairReport, path: &Path) -> &'a alluvium::RepairedFile {
+    let name = path.file_name().unwrap().to_str().unwrap();
+    report.files.iter().find(|file| file.name == name).unwrap()
+}
+
+#[test]
+fn an_intact_database_comes_back_as_it_was() {
+    for seed in 0..8 {
+        let sample = Sample::new(seed);
+        let (tables, segments) = (sample.tables().len(), sample.segments().len());
+        assert!(tables > 5 && segments > 1, "{tables} tables, {segments} segments: no fair sample");
+        let report = sample.repair(&sample.disk.kill(), "intact");
+        assert!(report.is_complete(), "{report:#?}");
+        assert_eq!(report.knowledge, Knowledge::Whole);
+        let names: Vec<_> = report.keyspaces.iter().map(|keyspace| &*keyspace.name).collect();
+        assert_eq!(names, KEYSPACES);
+        assert!(report.keyspaces.iter().all(|keyspace| keyspace.entries > 0));
+    }
+}
+
+#[test]
+fn options_and_names_are_kept_and_new_keyspaces_get_new_ids() {
+    let sample = Sample::new(1);
+    let disk = sample.disk.kill();
+    sample.repair(&disk, "intact");
+    let db = builder(&disk, &SimClock::new(START_MS), TO).open().unwrap();
+    let users = db.find_keyspace("users").unwrap().unwrap();
+    assert_eq!(users.options().unwrap(), KeyspaceOptions { block_size: 512, ..options() });
+    db.keyspace("more", options()).unwrap().insert("a", "b").unwrap();
+    assert_eq!(db.keyspaces().unwrap().len(), 4);
+}
+
+#[test]
+fn without_current_the_manifest_in_use_is_found() {
+    let sample = Sample::new(2);
+    for is_removed in [true, false] {
+        let disk = sample.disk.kill();
+        let current = sample.path("CURRENT");
+        if is_removed {
+            disk.remove_file_durably(&current);
+        } else {
+            disk.flip_bit(&current, 99);
+        }
+        let report = sample.repair(&disk, "CURRENT");
+        assert!(report.is_complete(), "{report:#?}");
+        let fate = if is_removed { FileFate::Missing } else { FileFate::Unusable };
+        assert_eq!(file(&report, &current).fate, fate);
+    }
+}
+
+#[test]
+fn without_a_manifest_everything_but_names_comes_back() {
+    for seed in 0..8 {
+        let sample = Sample::new(seed);
+        let disk = sample.disk.kill();
+        disk.remove_file_durably(&sample.path("MANIFEST"));
+        let report = sample.repair(&disk, "no manifest");
+        assert!(!report.is_complete());
+        assert_eq!(report.knowledge, Knowledge::Nothing);
+        let keyspaces: Vec<_> =
+            report.keyspaces.iter().map(|k| (&*k.name, k.name_is_known, k.options)).collect();
+        let expected = [
+            ("default", true, OptionsSource::Table),
+            ("recovered-2", false, OptionsSource::Table),
+            ("recovered-3", false, OptionsSource::Table),
+        ];
+        assert_eq!(keyspaces[..1], expected[..1]);
+        assert_eq!(keyspaces[keyspaces.len() - 2..], expected[1..]);
+        // No table was obsolete, so the data is all there.
+        let clock = SimClock::new(START_MS);
+        let db = builder(&disk, &clock, TO).open().unwrap();
+        let mut found = original_names(read_at(&db, &clock, START_MS), &report);
+        found.retain(|(name, key), _| name != "gone" && key != b"default:000");
+        let mut expected = sample.content[0].clone();
+        expected.retain(|(_, key), _| key != b"default:000");
+        assert_eq!(found, expected);
+    }
+}
+
+#[test]
+fn a_manifest_damaged_in_the_middle_is_used_around_the_damage() {
+    let sample = Sample::new(3);
+    let path = sample.path("MANIFEST");
+    let len = sample.disk.read(&path).unwrap().len() as u64;
+    let disk = sample.disk.kill();
+    disk.flip_bit(&path, len * 4);
+    let report = sample.repair(&disk, "manifest flipped");
+    assert_eq!(report.knowledge, Knowledge::Partial);
+    assert!(report.keyspaces.iter().all(|keyspace| keyspace.id == 1 || keyspace.name_is_known));
+    assert_eq!(file(&report, &path).losses.len(), 1);
+    for cut in [len / 3, len / 2, len - 60] {
+        let disk = sample.disk.kill();
+        disk.truncate(&path, cut);
+        let report = sample.repair(&disk, "manifest cut");
+        assert!(!report.is_complete(), "cut at {cut} of {len}: {report:#?}");
+    }
+}
+
+#[test]
+fn an_old_manifest_is_not_believed() {
+    let sample = Sample::new(4);
+    let (disk, clock) = (sample.disk.kill(), SimClock::new(START_MS));
+    let old: Vec<_> = sample.files().into_iter().filter(|(path, _)| is_root(path)).collect();
+    let db = builder(&disk, &clock, FROM).open().unwrap();
+    let mut content = sample.content.clone();
+    for n in 0..200 {
+        let (key, value) = (format!("default:{n:03}"), format!("later {n}"));
+        db.insert(&key, &value).unwrap();
+        for content in &mut content {
+            content.insert(("default".into(), key.clone().into()), value.clone().into());
+        }
+    }
+    db.compact().unwrap();
+    db.close().unwrap();
+    let disk = disk.kill();
+    let newer = files_in(&disk, FROM).into_iter().filter(|(path, _)| is_root(path));
+    newer.for_each(|(path, _)| disk.remove_file_durably(&path));
+    old.iter().for_each(|(path, bytes)| disk.write(path, bytes));
+    let later = Sample { disk: disk.clone(), content, ever: BTreeSet::new() };
+    let report = repair_on(&disk).unwrap();
+    assert_eq!(report.knowledge, Knowledge::Partial, "{report:#?}");
+    let clock = SimClock::new(START_MS);
+    let db = builder(&disk, &clock, TO).open().unwrap();
+    assert_eq!(original_names(read_at(&db, &clock, START_MS), &report), later.content[0]);
+}
+
+fn is_root(path: &Path) -> bool {
+    let name = path.file_name().unwrap().to_str().unwrap();
+    name == "CURRENT" || name.starts_with("MANIFEST")
+}
+
+#[test]
+fn a_damaged_block_costs_its_keys_and_no_others() {
+    let sample = Sample::new(5);
+    let (path, bytes) = sample.tables().into_iter().max_by_key(|(_, bytes)| bytes.len()).unwrap();
+    let disk = sample.disk.kill();
+    disk.flip_bit(&path, bytes.len() as u64 * 2);
+    let report = sample.repair(&disk, "block");
+    assert_eq!(report.knowledge, Knowledge::Whole);
+    let damaged = file(&report, &path);
+    assert_eq!(damaged.losses.len(), 1, "{damaged:#?}");
+    assert!(
+        damaged.lost_entries.unwrap() > 0 && damaged.saved_entries > damaged.lost_entries.unwrap()
+    );
+    let keys = damaged.losses[0].keys.clone().unwrap();
+    assert!(keys.first.is_some() && keys.last.is_some());
+    assert!(report.missing_seqs.is_empty() && report.doubts.is_empty());
+}
+
+#[test]
+fn footer_index_and_properties_cost_nothing_and_a_cut_its_end() {
+    let sample = Sample::new(6);
+    for (path, bytes) in sample.tables() {
+        let len = bytes.len() as u64;
+        for from_end in [1, 20, 90, 97, 130] {
+            let disk = sample.disk.kill();
+            disk.flip_bit(&path, (len - from_end) * 8);
+            let report = sample.repair(&disk, "footer or properties");
+            let damaged = file(&report, &path);
+            assert_eq!((damaged.lost_entries, damaged.losses.len()), (Some(0), 0), "{damaged:#?}");
+            assert!(!damaged.notes.is_empty());
+            assert!(report.is_complete());
+        }
+        let disk = sample.disk.kill();
+        disk.truncate(&path, len / 2);
+        let report = sample.repair(&disk, "cut");
+        let damaged = file(&report, &path);
+        assert_eq!(damaged.fate, FileFate::Read);
+        let is_single = damaged.saved_entries == 1;
+        assert!(is_single || damaged.lost_entries.unwrap() > 0, "{damaged:#?}");
+        // With its properties the table has lost its keyspace, which only the manifest still tells.
+        disk.remove_file_durably(&sample.path("MANIFEST"));
+        clear(&disk, TO);
+        let report = sample.repair(&disk, "cut, and no manifest");
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let name = format!("recovered-table-{name}");
+        let apart = report.keyspaces.iter().find(|keyspace| keyspace.name == name);
+        assert!(apart.is_some_and(|keyspace| !keyspace.name_is_known));
+    }
+}
+
+fn clear(disk: &SimFs, dir: &str) {
+    files_in(disk, dir).into_iter().for_each(|(path, _)| disk.remove_file_durably(&path));
+}
+
+#[test]
+fn a_missing_table_is_named_with_its_keys() {
+    let sample = Sample::new(7);
+    for (path, _) in sample.tables() {
+        let disk = sample.disk.kill();
+        disk.remove_file_durably(&path);
+        let report = sample.repair(&disk, "missing table");
+        let missing = file(&report, &path);
+        assert_eq!(missing.fate, FileFate::Missing);
+        assert!(missing.lost_entries.unwrap() > 0 && missing.keyspace.is_some());
+        assert!(missing.losses[0].keys.as_ref().unwrap().first.is_some());
+        assert_eq!(report.knowledge, Knowledge::Partial);
+    }
+}
+
+#[test]
+fn records_behind_a_damaged_one_are_saved_and_the_missing_sequences_named() {
+    let sample = Sample::new(8);
+    let (path, bytes) = sample.segments().into_iter().max_by_key(|(_, bytes)| bytes.len()).unwrap();
+    let mut seen = BTreeSet::new();
+    for byte in (200..bytes.len() as u64 - 400).step_by(37) {
+        let disk = sample.disk.kill();
+        disk.flip_bit(&path, byte * 8 + 3);
+        let report = sample.repair(&disk, &format!("log, byte {byte}"));
+        assert!(report.missing_seqs.len() <= 1, "{:?}", report.missing_seqs);
+        for (first, last) in &report.missing_seqs {
+            assert!(last.get() - first.get() < 4, "more than one batch is missing");
+            assert!(report.highest_seq > *last);
+        }
+        seen.extend(report.missing_seqs);
+    }
+    assert!(seen.len() > 5, "{seen:?}");
+}
+
+#[test]
+fn a_missing_segment_is_noticed_wherever_it_stood() {
+    let sample = Sample::new(9);
+    for (path, bytes) in sample.segments() {
+        let disk = sample.disk.kill();
+        disk.remove_file_durably(&path);
+        let report = sample.repair(&disk, "missing segment");
+        let is_empty = bytes.len() <= 64;
+        assert!(is_empty || !report.is_complete(), "{}: {report:#?}", path.display());
+    }
+    let disk = sample.disk.kill();
+    sample.segments().iter().for_each(|(path, _)| disk.remove_file_durably(path));
+    let report = sample.repair(&disk, "no log");
+    assert!(!report.is_complete());
+}
+
+#[test]
+fn options_hold_no_data() {
+    let sample = Sample::new(10);
+    let path = sample.path("OPTIONS");
+    let disk = sample.disk.kill();
+    disk.flip_bit(&path, 80);
+    let report = sample.repair(&disk, "OPTIONS");
+    assert!(report.is_complete() && !file(&report, &path).notes.is_empty());
+    let disk = sample.disk.kill();
+    disk.remove_file_durably(&path);
+    assert_eq!(file(&sample.repair(&disk, "OPTIONS"), &path).fate, FileFate::Missing);
+}
+
+#[test]
+fn bits_flipped_anywhere_are_mended_or_named() {
+    let seed = 11;
+    let sample = Sample::new(seed);
+    let mut random = SeededRandom::new(seed);
+    let (mut flips, mut complete) = (0, 0);
+    for (path, bytes) in sample.files() {
+        let mut byte = random.below(23);
+        while byte < bytes.len() as u64 {
+            let bit = byte * 8 + random.below(8);
+            let disk = sample.disk.kill();
+            disk.flip_bit(&path, bit);
+            let report =
+                sample.repair(&disk, &format!("seed {seed}, {}, bit {bit}", path.display()));
+            flips += 1;
+            complete += usize::from(report.is_complete());
+            byte += 1 + random.below(46);
+        }
+    }
+    println!("{flips} flips, {complete} mended, all others named");
+    assert!(flips > 1000 && complete > 0);
+}
+
+#[test]
+fn cuts_anywhere_are_mended_or_named() {
+    let seed = 12;
+    let sample = Sample::new(seed);
+    let mut random = SeededRandom::new(seed);
+    for (path, bytes) in sample.files() {
+        for _ in 0..40 {
+            let cut = random.below(bytes.len() as u64);
+            let disk = sample.disk.kill();
+            disk.truncate(&path, cut);
+            let what = format!("seed {seed}, {} cut at {cut}", path.display());
+            let before = files_in(&disk, FROM);
+            let report = repair_on(&disk).unwrap();
+            assert_eq!(files_in(&disk, FROM), before);
+            // Cut at a record, the last segment and the manifest look as they did earlier.
+            let may_be_earlier = cut > 0 && (is_root(&path) || path == last_segment(&sample));
+            if !report.is_complete() || !may_be_earlier {
+                sample.judge(&disk, &report, &what);
+            }
+        }
+    }
+}
+
+fn last_segment(sample: &Sample) -> PathBuf {
+    sample.segments().pop().unwrap().0
+}
+
+#[test]
+fn a_crash_in_the_middle_leaves_no_database() {
+    let sample = Sample::new(13);
+    let whole = sample.disk.kill();
+    let started = whole.op_count();
+    repair_on(&whole).unwrap();
+    let ops = whole.op_count() - started;
+    println!("{ops} operations");
+    let (mut unfinished, mut finished) = (0, 0);
+    for op in 0..=ops {
+        for survival in [Survival::All, Survival::None, Survival::Random(op)] {
+            let disk = sample.disk.kill();
+            disk.freeze_after(disk.op_count() + op);
+            drop(repair_on(&disk));
+            let disk = disk.crash(survival);
+            let has_current = disk.read(&Path::new(TO).join("CURRENT")).is_some();
+            if has_current {
+                finished += 1;
+                let clock = SimClock::new(START_MS);
+                let db = builder(&disk, &clock, TO).create_if_missing(false).open().unwrap();
+                assert_eq!(read_at(&db, &clock, START_MS), sample.content[0], "op {op}");
+            } else {
+                unfinished += 1;
+                let opened =
+                    builder(&disk, &SimClock::new(START_MS), TO).create_if_missing(false).open();
+                assert!(opened.is_err(), "op {op}: half a database can be opened");
+            }
+            assert_eq!(files_in(&disk, FROM), sample.files(), "op {op}");
+        }
+    }
+    println!("{unfinished} unfinished, {finished} finished");
+    assert!(unfinished > 50 && finished > 0);
+}
+
+#[test]
+fn a_target_in_use_is_refused_with_what_to_do() {
+    let sample = Sample::new(14);
+    let disk = sample.disk.kill();
+    sample.repair(&disk, "first");
+    let error = repair_on(&disk).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    assert!(error.to_string().contains("remove it first"), "{error}");
+    let fs = Arc::new(disk.clone());
+    let inside = repair(fs.clone(), FROM, "data/db/new", RepairOptions::default()).unwrap_err();
+    assert!(inside.to_string().contains("outside"), "{inside}");
+    let none = repair(fs.clone(), "data", "new", RepairOptions::default()).unwrap_err();
+    assert_eq!(none.kind(), ErrorKind::Invalid);
+    let db = builder(&disk, &SimClock::new(START_MS), FROM).open().unwrap();
+    let locked = repair(fs, FROM, "new", RepairOptions::default()).unwrap_err();
+    assert_eq!(locked.kind(), ErrorKind::Locked);
+    assert!(files_in(&disk, "new").is_empty());
+    drop(db);
+}
+
+#[test]
+fn a_full_disk_leaves_no_database() {
+    let sample = Sample::new(15);
+    let used: usize = sample.disk.files().iter().map(|(_, bytes)| bytes.len()).sum();
+    for room in [0, 600, 5000, 20_000] {
+        let disk = sample.disk.kill();
+        disk.set_capacity(Some(used as u64 + room));
+        let error = repair_on(&disk).unwrap_err();
+        assert!(error.is_disk_full(), "{error}");
+        disk.set_capacity(None);
+        assert!(
+            builder(&disk, &SimClock::new(START_MS), TO).create_if_missing(false).open().is_err()
+        );
+        assert_eq!(files_in(&disk, FROM), sample.files());
+    }
+}

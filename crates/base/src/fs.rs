@@ -17,6 +17,8 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::seeded::{Bug, is_planted};
+
 pub use memory::MemFs;
 pub use name::{FileName, FileNumber, FileNumbers};
 pub use standard::StdFs;
@@ -182,7 +184,12 @@ pub fn replace_file(
     let temporary = dir.join(temporary);
     let file = fs.create(&temporary)?;
     file.write_all_at(bytes, 0)?;
-    file.sync()?;
+    if !is_planted(Bug::CurrentContentUnsynced) {
+        file.sync()?;
+    }
     fs.rename(&temporary, &dir.join(name))?;
+    if is_planted(Bug::CurrentNameUnsynced) {
+        return Ok(());
+    }
     fs.sync_dir(dir)
 }

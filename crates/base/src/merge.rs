@@ -20,6 +20,7 @@ use bytes::Bytes;
 use crate::error::Result;
 use crate::iterator::InternalIterator;
 use crate::key::{InternalKey, Seq, key_prefix};
+use crate::seeded::{Bug, is_planted};
 
 /// The k-way merge of cursors that share no (user key, sequence).
 #[derive(Debug)]
@@ -55,6 +56,9 @@ impl<I: InternalIterator> MergingIterator<I> {
     fn precedes(&self, a: Head, b: Head) -> bool {
         let order = a.prefix.cmp(&b.prefix).then_with(|| {
             let (a, b) = (self.sources[a.source].key(), self.sources[b.source].key());
+            if is_planted(Bug::MergePrefersOlder) {
+                return a.user_key.cmp(b.user_key).then(a.seq.cmp(&b.seq));
+            }
             a.cmp_position(b.user_key, b.seq)
         });
         match self.direction {

@@ -15,6 +15,7 @@
 //! older ones. It goes only where there are none: see [`fate`].
 
 use alluvium_base::key::split_expiry;
+use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::{Error, InternalKey, Kind, Result, Seq};
 
 use crate::below::Below;
@@ -46,6 +47,9 @@ impl GcContext {
 
     /// Whether no reader sees one of the two and not the other: no snapshot lies between them.
     pub fn same_stripe(&self, a: Seq, b: Seq) -> bool {
+        if is_planted(Bug::SnapshotsForgotten) {
+            return true;
+        }
         // Mostly there are no snapshots, or both versions are newer than all of them.
         let Some(&newest) = self.snapshots.last() else { return true };
         if a > newest && b > newest {
@@ -120,6 +124,7 @@ pub fn fate(entry: EntryMeta, newer: Option<Seq>, gc: &GcContext, is_bottom: boo
     }
     // A dead entry still hides older versions: below it, or in an older snapshot's stripe. Dropping
     // it early would bring them back to life.
+    let is_bottom = is_bottom || is_planted(Bug::TombstonesDropped);
     if is_bottom && gc.seen_by_all(entry.seq) { Fate::Drop } else { Fate::Bury }
 }
 
@@ -183,7 +188,7 @@ impl<'a> Collector<'a> {
             Fate::Bury => Some(Survivor { seq: key.seq, kind: Kind::Delete, has_value: false }),
             // All readers see it and nothing older is left, so its age says nothing any more. Zeroes
             // compress, and later compactions know by them that the key has one version.
-            Fate::Keep if is_bottom => {
+            Fate::Keep if is_bottom || is_planted(Bug::SeqZeroedTooEarly) => {
                 Some(Survivor { seq: Seq::ZERO, kind: key.kind, has_value: true })
             }
             Fate::Keep => Some(Survivor { seq: key.seq, kind: key.kind, has_value: true }),

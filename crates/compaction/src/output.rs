@@ -20,6 +20,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::sync::atomic::{AtomicBool, Ordering};
 use alluvium_base::{
     Error, FileName, FileNumber, FileNumbers, Fs, InternalIterator, InternalKey, KeyspaceId, Result,
@@ -139,17 +140,20 @@ impl<'a> Writer<'a> {
             entries += 1;
             let (key, value) = (input.key(), input.value());
             let begins_key = collector.begins_key(key.user_key);
-            if begins_key {
+            if begins_key || is_planted(Bug::VersionsSplit) {
                 self.cut_before(key.user_key)?;
             }
             if let Some(survivor) = collector.decide(key, value, begins_key)? {
                 let key = InternalKey::new(key.user_key, survivor.seq, survivor.kind);
                 self.add(key, if survivor.has_value { value } else { &[] })?;
             }
-            input.next()?;
+            let moved = input.next();
+            if !is_planted(Bug::InputErrorUnchecked) {
+                moved?;
+            }
         }
         self.finish_table()?;
-        if !self.tables.is_empty() {
+        if !self.tables.is_empty() && !is_planted(Bug::TableNameUnsynced) {
             let dir = self.output.dir;
             self.output.fs.sync_dir(dir).map_err(|error| Error::io("sync", dir, error))?;
         }

@@ -10,6 +10,7 @@
 //! A failure of the log poisons the database: nobody can tell how much of the record is there.
 
 use alluvium_base::checksum::crc32;
+use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::{BatchReader, Bytes, Error, KeyspaceId, Result, Seq, WriteBatch};
 use alluvium_wal::LogEnd;
 
@@ -124,6 +125,9 @@ impl Core {
             commit.unchecked_bytes += batch.payload.len() as u64;
             drop(commit);
 
+            if is_planted(Bug::PublishBeforeInsert) {
+                self.publisher.publish(first, last);
+            }
             insert(&view, &batch.payload, first);
             self.publisher.publish(first, last);
             self.counters.wrote(batch.entry_count, batch.payload.len());

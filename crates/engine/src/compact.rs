@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::{KeyspaceId, MergingIterator};
 use alluvium_compaction::{
     Below, ManualRange, Output, Pick, PickContext, pick, pick_manual_range, write_tables,
@@ -103,7 +104,7 @@ impl Core {
         // The view that was decided on holds all inputs open.
         let gc = self.gc_context();
         let below = Below::of(&tree.version, pick.to, &pick.inputs);
-        let mut input = MergingIterator::new(self.inputs(tree, pick)?);
+        let mut input = MergingIterator::new(Self::inputs(tree, pick));
         let count = |bytes| self.counters.compacted(bytes);
         let target = tree.options.target_file_size;
         let output = self.output(tree, pick.to, target, &pick.grandparents, &count);
@@ -111,6 +112,9 @@ impl Core {
         self.counters.compaction_read(pick.input_bytes());
 
         self.open_written(tree.id, &written)?;
+        if is_planted(Bug::InputsRemovedBeforeEdit) {
+            self.remove_tables(pick.numbers());
+        }
         let added = written.iter().map(|meta| (pick.to, Arc::new(meta.clone()))).collect();
         let is_committed = self.commit_compaction(compaction, added)?;
         if is_committed {
@@ -123,11 +127,14 @@ impl Core {
         Ok(())
     }
 
-    /// One cursor for each L0 input and one for each deeper level.
-    fn inputs(&self, tree: &TreeView, pick: &Pick) -> Result<Vec<Source>> {
+    /// One cursor for each L0 input and one for each deeper level. The inputs are open in the view
+    /// that was decided on: their files may be gone, if the keyspace was dropped meanwhile.
+    fn inputs(tree: &TreeView, pick: &Pick) -> Vec<Source> {
         let mut levels: BTreeMap<Level, Vec<Arc<Table>>> = BTreeMap::new();
         for (level, meta) in &pick.inputs {
-            levels.entry(*level).or_default().push(self.open_table(tree.id, meta)?);
+            let table =
+                tree.tables.find(meta.number).expect("a view has its version's tables open");
+            levels.entry(*level).or_default().push(Arc::clone(table));
         }
         let mut sources = Vec::new();
         for (level, mut tables) in levels {
@@ -138,7 +145,7 @@ impl Core {
                 sources.push(Source::Run(Box::new(RunIterator::new(tables.into(), INPUT))));
             }
         }
-        Ok(sources)
+        sources
     }
 
     /// What tables of `level` are written with.

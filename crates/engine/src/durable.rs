@@ -6,6 +6,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use alluvium_base::Seq;
+use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::sync::{Condvar, Mutex};
 use alluvium_wal::LogEnd;
 
@@ -59,7 +60,11 @@ impl DurabilityQueue {
             let entries = std::mem::take(&mut waiting.callbacks);
             drop(waiting);
             let Some(last) = entries.last() else { return };
-            let outcome = make_durable(last.seq, last.log_end);
+            let outcome = if is_planted(Bug::CallbackBeforeSync) {
+                Ok(())
+            } else {
+                make_durable(last.seq, last.log_end)
+            };
             for entry in entries {
                 call(entry.callback, outcome.clone());
             }

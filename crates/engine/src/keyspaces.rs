@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::{FileNumber, KeyspaceId};
 use alluvium_manifest::{Cause, KeyspaceChange, Version, VersionEdit};
 
@@ -30,12 +31,16 @@ impl Core {
         }
         // Sequences in the manifest are never ahead of the durable log, or numbers could be missing
         // from it after a power cut.
-        self.sync_to(self.wal.written())?;
+        if !is_planted(Bug::CreateBeforeLogSync) {
+            self.sync_to(self.wal.written())?;
+        }
         let commit = self.commit.lock();
         let last = commit.next_seq.prev();
         let end = commit.log.end();
         drop(commit);
-        self.sync_to(end)?;
+        if !is_planted(Bug::CreateBeforeLogSync) {
+            self.sync_to(end)?;
+        }
 
         let id = state.next_keyspace;
         let mut edit = VersionEdit::new(Cause::CreateKeyspace, self.clock.now_ms());
@@ -80,7 +85,9 @@ impl Core {
         self.sync_to(self.wal.written())?;
         let mut edit = VersionEdit::new(Cause::DropKeyspace, self.clock.now_ms());
         edit.dropped.push(id);
-        self.apply(&mut manifest, edit)?;
+        if !is_planted(Bug::DropNotLogged) {
+            self.apply(&mut manifest, edit)?;
+        }
         {
             // Under the commit lock: no batch is between its check of the keyspace and the log.
             let _commit = self.commit.lock();

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use alluvium_base::Seq;
+use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use alluvium_base::sync::{ArcSwap, Condvar, Guard, Mutex, hint};
 
@@ -45,9 +46,10 @@ impl Publisher {
     /// writes to a newer memtable of one keyspace would be missed and those to another seen.
     #[inline]
     pub(crate) fn pin<V>(&self, current: &ArcSwap<V>) -> (Guard<Arc<V>>, Seq) {
+        let too_early = is_planted(Bug::SeqBeforeView).then(|| self.visible());
         loop {
             let view = current.load();
-            let seq = self.visible();
+            let seq = too_early.unwrap_or_else(|| self.visible());
             if Arc::ptr_eq(&view, &current.load()) {
                 return (view, seq);
             }
@@ -57,7 +59,9 @@ impl Publisher {
     /// Makes the sequences from `first` to `last` visible, after all before them.
     #[inline]
     pub(crate) fn publish(&self, first: Seq, last: Seq) {
-        self.wait_for(first.prev());
+        if !is_planted(Bug::PublishOutOfOrder) {
+            self.wait_for(first.prev());
+        }
         // Sequentially consistent with `sleepers`: either we see the sleeper, or it sees the store.
         self.visible.store(last.get(), Ordering::SeqCst);
         if self.sleepers.load(Ordering::SeqCst) > 0 {

@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::sync::{Condvar, Mutex, MutexGuard};
 use alluvium_base::{FileNumber, KeyspaceId};
 
@@ -112,6 +113,7 @@ impl Schedule {
         } else {
             FIRST_PAUSE.saturating_mul(1 << earlier.min(16)).min(LONGEST_PAUSE)
         };
+        let pause = if is_planted(Bug::RetryWithoutPause) { Duration::ZERO } else { pause };
         let failure =
             Failure { runs_in_a_row: earlier.saturating_add(1), retry_at: now + pause, error };
         self.failures.insert((job, id), failure);

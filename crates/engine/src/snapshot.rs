@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use alluvium_base::Seq;
+use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::sync::Mutex;
 
 use crate::db::Handle;
@@ -93,6 +94,7 @@ impl Snapshot {
     pub(crate) fn new(handle: &Arc<Handle>) -> Self {
         let core = &handle.core;
         let (id, seq, at_ms) = core.snapshots.register(|| (core.pin().1, core.clock.now_ms()));
+        let seq = if is_planted(Bug::SnapshotTooEarly) { seq.prev() } else { seq };
         let registered = Registered { handle: Arc::clone(handle), id, seq, at_ms };
         Self { registered: Arc::new(registered) }
     }

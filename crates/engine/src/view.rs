@@ -14,7 +14,8 @@
 use std::sync::Arc;
 
 use alluvium_base::key::key_prefix;
-use alluvium_base::{KeyspaceId, Seq};
+use alluvium_base::seeded::{Bug, is_planted};
+use alluvium_base::{FileNumber, KeyspaceId, Seq};
 use alluvium_manifest::Version;
 use alluvium_memtable::{Memtable, PackedMemtable};
 use alluvium_table::Table;
@@ -99,7 +100,9 @@ pub(crate) struct ImmutableMemtable {
 impl TreeView {
     /// The smallest sequence that may be in a memtable and not in a table.
     pub(crate) fn unflushed_from(&self) -> Seq {
-        self.immutable.last().map_or(self.active.start, |oldest| oldest.start)
+        let oldest = self.immutable.last();
+        let oldest = oldest.filter(|_| !is_planted(Bug::WaitingMemtableForgotten));
+        oldest.map_or(self.active.start, |oldest| oldest.start)
     }
 
     /// Memory held by its memtables, in bytes.
@@ -129,6 +132,14 @@ pub(crate) struct OpenTables {
     pub(crate) runs: Vec<Run>,
 }
 
+impl OpenTables {
+    /// The table `number`, wherever it is.
+    pub(crate) fn find(&self, number: FileNumber) -> Option<&Arc<Table>> {
+        let in_runs = self.runs.iter().flat_map(|run| run.tables.iter());
+        self.l0.iter().chain(in_runs).find(|table| table.number() == number)
+    }
+}
+
 /// One level below L0: tables with disjoint ranges, ascending.
 #[derive(Debug)]
 pub(crate) struct Run {
@@ -151,6 +162,9 @@ impl Run {
         // Only tables whose fence ties need the full comparison.
         while *self.fences.get(at)? == prefix && &*self.tables[at].summary().largest < user_key {
             at += 1;
+        }
+        if is_planted(Bug::LastKeyOfTableMissed) {
+            return self.tables[at..].iter().find(|table| user_key < &*table.summary().largest);
         }
         Some(&self.tables[at])
     }

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::{Bytes, InternalIterator, InternalKey, Result, Seq};
 
 use crate::iter::TableIterator;
@@ -135,7 +136,7 @@ impl InternalIterator for RunIterator {
             return self.enter_at_last_before(index);
         }
         self.enter(index, |cursor| cursor.seek_before(user_key, seq))?;
-        if self.current.is_none() {
+        if self.current.is_none() && !is_planted(Bug::BackwardSeekStops) {
             return self.enter_at_last_before(index);
         }
         Ok(())

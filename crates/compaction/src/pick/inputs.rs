@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use alluvium_base::Bytes;
+use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_manifest::{Level, TableMeta};
 
 use super::{Picker, hull};
@@ -84,7 +85,9 @@ impl Picker<'_> {
         while let Some(at) = unexplored.pop() {
             let table = &newest_first[at];
             for (other, candidate) in newest_first.iter().enumerate().skip(start) {
-                if !is_chosen[other] && candidate.overlaps(&table.smallest, &table.largest) {
+                let is_left_out = is_planted(Bug::OlderL0LeftOut) && other > seed;
+                let overlaps = candidate.overlaps(&table.smallest, &table.largest);
+                if !is_chosen[other] && overlaps && !is_left_out {
                     is_chosen[other] = true;
                     unexplored.push(other);
                 }

@@ -30,7 +30,7 @@ fn write(fs: &dyn Fs, number: u64, bytes: &[u8]) {
 
 fn read(fs: &dyn Fs) -> Result<(Records, Replayed)> {
     let mut records = Records::new();
-    let replayed = replay(fs, Path::new(DIR), &mut |first, payload, _at| {
+    let replayed = replay(fs, Path::new(DIR), None, &mut |first, payload, _at| {
         records.push((first, payload));
         Ok(())
     })?;

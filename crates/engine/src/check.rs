@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use alluvium_base::{Bytes, FileName, Fs, KeyspaceId, Seq};
+use alluvium_base::{Bytes, FileName, FileNumber, Fs, KeyspaceId, Seq};
 use alluvium_manifest::{Manifest, TableMeta};
 use alluvium_table::{BlockCache, Table};
 use alluvium_wal::{RecordAt, replay};
@@ -64,7 +64,8 @@ pub fn check(fs: Arc<dyn Fs>, dir: impl AsRef<Path>, depth: Depth) -> Result<Che
     match Manifest::recover(Arc::clone(&fs), dir) {
         Ok(recovered) => {
             let mut order = RecordOrder::new(dir, &recovered.state);
-            check_log(&*fs, dir, &mut report, &mut |first, payload, at| {
+            let known = recovered.state.log;
+            check_log(&*fs, dir, known, &mut report, &mut |first, payload, at| {
                 order.check(first, &payload, at.segment, at.offset).map(drop)
             });
             check_tables(&fs, dir, &recovered, depth, &mut report);
@@ -72,7 +73,7 @@ pub fn check(fs: Arc<dyn Fs>, dir: impl AsRef<Path>, depth: Depth) -> Result<Che
         Err(error) => {
             report.damage.push(error);
             // What the records say cannot be judged without the manifest; that they are sound can.
-            check_log(&*fs, dir, &mut report, &mut |_, _, _| Ok(()));
+            check_log(&*fs, dir, None, &mut report, &mut |_, _, _| Ok(()));
         }
     }
     Ok(report)
@@ -85,10 +86,11 @@ fn note(damage: &mut Vec<Error>, result: Result<()>) {
 fn check_log(
     fs: &dyn Fs,
     dir: &Path,
+    known: Option<FileNumber>,
     report: &mut CheckReport,
     each: &mut dyn FnMut(Seq, Bytes, RecordAt) -> Result<()>,
 ) {
-    match replay(fs, dir, each) {
+    match replay(fs, dir, known, each) {
         Ok(replayed) => {
             report.log_records = replayed.records;
             report.torn_bytes = replayed.torn.map_or(0, |torn| torn.dropped_bytes);

@@ -8,17 +8,14 @@
 
 use std::path::Path;
 
-use alluvium_base::fs::File;
+use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::{FileName, Fs};
 use alluvium_manifest::Manifest;
-use alluvium_wal::SegmentInfo;
+use alluvium_wal::copy_segments;
 
 use crate::core::Core;
 use crate::recovery::create_dir_durably;
 use crate::{Error, Result};
-
-/// How much of a log segment is copied at once, in bytes.
-const COPY_BYTES: usize = 1 << 20;
 
 impl Core {
     /// Writes an openable copy into the new folder `to`.
@@ -33,10 +30,10 @@ impl Core {
                 self.link(&name.in_dir(&self.dir), &name.in_dir(to))?;
             }
         }
-        for segment in self.wal.segments() {
-            self.copy_segment(&segment, to)?;
+        copy_segments(&*self.fs, &self.dir, to, &self.wal.segments())?;
+        if !is_planted(Bug::CheckpointUnsynced) {
+            sync_dir(&*self.fs, to)?;
         }
-        sync_dir(&*self.fs, to)?;
         let state = manifest.state();
         let now_ms = self.clock.now_ms();
         Manifest::write_snapshot(&*self.fs, to, manifest.number(), state, now_ms)
@@ -45,29 +42,6 @@ impl Core {
     fn link(&self, from: &Path, to: &Path) -> Result<()> {
         self.fs.hard_link(from, to).map_err(|error| Error::io("link", to, error))
     }
-
-    /// Copies a segment's records and syncs the copy.
-    fn copy_segment(&self, segment: &SegmentInfo, to: &Path) -> Result<()> {
-        let name = FileName::Wal(segment.number);
-        let (from, to) = (name.in_dir(&self.dir), name.in_dir(to));
-        let source = self.fs.open(&from).map_err(|error| Error::io("open", &from, error))?;
-        let copy = self.fs.create(&to).map_err(|error| Error::io("create", &to, error))?;
-        copy_bytes(&*source, &*copy, segment.bytes)
-            .and_then(|()| copy.sync())
-            .map_err(|error| Error::io("copy", &to, error))
-    }
-}
-
-fn copy_bytes(from: &dyn File, to: &dyn File, len: u64) -> std::io::Result<()> {
-    let mut buffer = vec![0; COPY_BYTES.min(len as usize)];
-    let mut at = 0;
-    while at < len {
-        let count = buffer.len().min((len - at) as usize);
-        from.read_exact_at(&mut buffer[..count], at)?;
-        to.write_all_at(&buffer[..count], at)?;
-        at += count as u64;
-    }
-    Ok(())
 }
 
 /// The folder must be new or empty, and its own name durable.

@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use alluvium_base::fs::LockGuard;
+use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::sync::atomic::{AtomicBool, Ordering};
 use alluvium_base::sync::{
     ArcSwap, Guard, Mutex, OnceLock, RecursiveRwLock, RecursiveRwLockReadGuard,
@@ -135,7 +136,9 @@ impl Core {
 
     /// The commit point of every change to which tables and keyspaces there are. A failure poisons,
     /// unless the edit was refused before anything was written.
-    pub(crate) fn apply(&self, manifest: &mut Manifest, edit: VersionEdit) -> Result<()> {
+    pub(crate) fn apply(&self, manifest: &mut Manifest, mut edit: VersionEdit) -> Result<()> {
+        // So that a log that is cut short, or lost, is noticed.
+        edit.log = Some(self.wal.active());
         let before = manifest.number();
         manifest.apply(edit).inspect_err(|error| {
             if error.kind() != ErrorKind::Invalid {
@@ -177,6 +180,7 @@ impl Core {
         // The clock comes first: a snapshot that is not listed then has a later moment.
         let now_ms = self.clock.now_ms();
         let (seqs, oldest_ms) = self.snapshots.live();
+        let oldest_ms = oldest_ms.filter(|_| !is_planted(Bug::ExpiryByTheWrongClock));
         GcContext::new(seqs, oldest_ms.map_or(now_ms, |oldest| oldest.min(now_ms)))
     }
 

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::{KeyspaceId, Seq};
 use alluvium_compaction::{Below, write_tables};
 use alluvium_manifest::{Cause, KeyspaceChange, Level, Manifest, TableMeta, VersionEdit};
@@ -28,12 +29,20 @@ impl Core {
         let Ok(tree) = view.tree(id) else { return Ok(()) };
         let Some(oldest) = tree.immutable.last() else { return Ok(()) };
         // Writers that got their sequences before the rotation may still be copying.
-        self.publisher.wait_for(oldest.last);
-        self.sync_to(oldest.log_end)?;
+        if !is_planted(Bug::FlushBeforeLastInsert) {
+            self.publisher.wait_for(oldest.last);
+        }
+        if !is_planted(Bug::FlushBeforeLogSync) {
+            self.sync_to(oldest.log_end)?;
+        }
 
         let written = self.write_memtable(tree, &oldest.memtable)?;
         self.open_written(id, &written)?;
-        if self.commit_flush(id, oldest, &written)? {
+        let committed = self.commit_flush(id, oldest, &written);
+        if committed.is_err() && is_planted(Bug::FailedEditTablesRemoved) {
+            self.remove_tables(written.iter().map(|meta| meta.number));
+        }
+        if committed? {
             return Ok(());
         }
         // The keyspace was dropped meanwhile, or somebody else flushed this memtable.
@@ -110,8 +119,11 @@ impl Core {
 
     /// Lets go of log segments that hold nothing but what is in tables.
     pub(crate) fn release_log(&self, manifest: &Manifest) {
-        let flushed = manifest.state().keyspaces.values().map(|keyspace| keyspace.flushed).min();
-        if let Some(Err(error)) = flushed.map(|flushed| self.wal.release(flushed)) {
+        let state = manifest.state();
+        let each = || state.keyspaces.values().map(|keyspace| keyspace.flushed);
+        let flushed = if is_planted(Bug::LogReleasedTooFar) { each().max() } else { each().min() };
+        let (Some(flushed), Some(known)) = (flushed, state.log) else { return };
+        if let Err(error) = self.wal.release(flushed, known) {
             tracing::warn!(%error, "cannot remove an obsolete log segment");
         }
     }

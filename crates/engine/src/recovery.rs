@@ -20,7 +20,7 @@ use std::sync::Arc;
 use alluvium_base::fs::LockGuard;
 use alluvium_base::sync::atomic::AtomicBool;
 use alluvium_base::sync::{ArcSwap, Mutex, OnceLock, RecursiveRwLock};
-use alluvium_base::{FileName, FileNumber, FileNumbers, Fs, KeyspaceId, Seq};
+use alluvium_base::{Clock, FileName, FileNumber, FileNumbers, Fs, KeyspaceId, Seq};
 use alluvium_manifest::{Cause, Manifest, VersionEdit};
 use alluvium_table::BlockCache;
 use alluvium_wal::{WalConfig, renew, replay, settle, start};
@@ -51,18 +51,27 @@ pub(crate) fn recover(builder: Builder) -> Result<Core> {
 
     // First the log is made durable: a flush during replay may only name what the log would bring
     // back after a power cut right then.
-    renew(&*fs, &dir, &replay(&*fs, &dir, &mut |_, _, _| Ok(()))?)?;
+    let known = manifest.state().log;
+    let found = replay(&*fs, &dir, known, &mut |_, _, _| Ok(()))?;
+    renew(&*fs, &dir, &found)?;
     let cache = BlockCache::new(builder.cache_bytes as usize);
     let mut replaying = LogReplay::new(&builder, &numbers, &mut manifest);
-    let replayed = replay(&*fs, &dir, &mut |first, payload, at| {
+    let replayed = replay(&*fs, &dir, known, &mut |first, payload, at| {
         replaying.record(first, &payload, at.segment, at.offset)
     })?;
+    if replayed != found {
+        let what = "the log reads differently each time: the disk, or its cable, is failing";
+        return Err(Error::corrupt(&dir, 0, what));
+    }
     if let Some(torn) = &replayed.torn {
         tracing::info!(segment = %torn.segment, offset = torn.offset, bytes = torn.dropped_bytes,
             "dropped the torn end of the log: none of it was acknowledged as durable");
     }
-    settle(&*fs, &dir, &replayed)?;
     let (last_seq, memtables) = replaying.finish();
+    if known.is_some_and(|known| replayed.drops(known)) {
+        name_log(&mut manifest, FileNumber(0), &*builder.clock)?;
+    }
+    settle(&*fs, &dir, &replayed)?;
 
     let (log, wal) = start(WalConfig {
         fs: Arc::clone(&fs),
@@ -71,6 +80,7 @@ pub(crate) fn recover(builder: Builder) -> Result<Core> {
         options: builder.wal(),
         recovered: replayed.segments,
     })?;
+    name_log(&mut manifest, wal.active(), &*builder.clock)?;
     remove_obsolete(&*fs, &dir, &names, &manifest);
 
     let core = Core {
@@ -102,6 +112,13 @@ pub(crate) fn recover(builder: Builder) -> Result<Core> {
     };
     install_recovered(&core, memtables)?;
     Ok(core)
+}
+
+/// Has the manifest know a log segment that must be there from now on; number 0 for none.
+fn name_log(manifest: &mut Manifest, log: FileNumber, clock: &dyn Clock) -> Result<()> {
+    let mut edit = VersionEdit::new(Cause::Recovery, clock.now_ms());
+    edit.log = Some(log);
+    manifest.apply(edit)
 }
 
 /// Shows readers the recovered tables and memtables.

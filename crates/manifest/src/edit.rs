@@ -110,6 +110,9 @@ pub struct VersionEdit {
     pub changes: Vec<KeyspaceChange>,
     /// The highest sequence number given out so far. A lower one than known is without effect.
     pub last_seq: Option<Seq>,
+    /// A log segment that is there from now on, durably: without it, the log was cut. It stays
+    /// until a later edit names another. Number 0 says that there need not be any.
+    pub log: Option<FileNumber>,
 }
 
 impl VersionEdit {
@@ -123,6 +126,7 @@ impl VersionEdit {
             options: Vec::new(),
             changes: Vec::new(),
             last_seq: None,
+            log: None,
         }
     }
 }
@@ -133,7 +137,7 @@ impl Serialize for VersionEdit {
         let created: Vec<_> = self.created.iter().map(|(id, name, _)| (id.0, name)).collect();
         let dropped: Vec<_> = self.dropped.iter().map(|id| id.0).collect();
         let options: Vec<_> = self.options.iter().map(|(id, bytes)| (id.0, bytes.len())).collect();
-        let mut fields = to.serialize_struct("VersionEdit", 7)?;
+        let mut fields = to.serialize_struct("VersionEdit", 8)?;
         fields.serialize_field("cause", &self.cause)?;
         fields.serialize_field("at_ms", &self.at_ms)?;
         fields.serialize_field("created", &created)?;
@@ -141,6 +145,7 @@ impl Serialize for VersionEdit {
         fields.serialize_field("options", &options)?;
         fields.serialize_field("changes", &self.changes)?;
         fields.serialize_field("last_seq", &self.last_seq.map(Seq::get))?;
+        fields.serialize_field("log", &self.log.map(|number| number.0))?;
         fields.end()
     }
 }

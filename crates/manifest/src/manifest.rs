@@ -31,7 +31,7 @@ use crate::recover::Recovered;
 use crate::state::State;
 
 /// A manifest smaller than this is not rewritten, unless [`Manifest::set_rewrite_min_bytes`] says so.
-pub const REWRITE_MIN_BYTES: u64 = 4 << 20;
+pub const REWRITE_MIN_BYTES: u64 = 1 << 20;
 /// A larger one is rewritten when it is this many times its first record.
 pub const REWRITE_FACTOR: u64 = 4;
 /// Or when it holds this many edits, which bounds the time that recovery takes.
@@ -110,10 +110,9 @@ impl Manifest {
     ) -> Result<Self> {
         // What is written must be what will be read: the state is taken from the record.
         let state = State::new().apply(first).map_err(|what| nonsense(&what))?;
-        let log = write_fresh(&*fs, dir, number, first)?;
-        write_current(&*fs, dir, number)?;
         let rewrite_min_bytes = REWRITE_MIN_BYTES;
-        let rewrite_at_bytes = rewrite_at_bytes(log.bytes(), rewrite_min_bytes);
+        let (log, rewrite_at_bytes) = write_fresh(&*fs, dir, number, first, rewrite_min_bytes)?;
+        write_current(&*fs, dir, number)?;
         let dir = dir.to_owned();
         let (edits, poisoned) = (0, None);
         Ok(Self {
@@ -180,8 +179,9 @@ impl Manifest {
         self.edits = 0;
         let number = self.numbers.take();
         let record = self.state.snapshot(Cause::Snapshot, at_ms, self.numbers.peek());
-        let log = match write_fresh(&*self.fs, &self.dir, number, &record) {
-            Ok(log) => log,
+        let fresh = write_fresh(&*self.fs, &self.dir, number, &record, self.rewrite_min_bytes);
+        let (log, rewrite_at_bytes) = match fresh {
+            Ok(fresh) => fresh,
             Err(error @ Error::Invalid(_)) => return Err(error),
             Err(error) if error.is_disk_full() => {
                 // If it cannot be removed, it is found as an obsolete file later.
@@ -194,7 +194,7 @@ impl Manifest {
         // From here on, `CURRENT` may name the new file even if this fails: an edit to the old one
         // would be lost.
         write_current(&*self.fs, &self.dir, number).map_err(|error| self.poison(error))?;
-        self.rewrite_at_bytes = rewrite_at_bytes(log.bytes(), self.rewrite_min_bytes);
+        self.rewrite_at_bytes = rewrite_at_bytes;
         self.log = log;
         self.number = number;
         self.state.next_file = record.next_file;
@@ -239,7 +239,7 @@ impl Manifest {
     ) -> Result<()> {
         refuse_existing(fs, &FileName::Current.in_dir(dir))?;
         let record = state.snapshot(Cause::Snapshot, at_ms, FileNumber(number.0 + 1));
-        write_fresh(fs, dir, number, &record)?;
+        write_fresh(fs, dir, number, &record, 0)?;
         write_current(fs, dir, number)
     }
 
@@ -259,22 +259,27 @@ impl Manifest {
 
 /// The length at which a manifest that began with `first_bytes` is rewritten.
 fn rewrite_at_bytes(first_bytes: u64, min_bytes: u64) -> u64 {
-    first_bytes.saturating_mul(REWRITE_FACTOR).max(min_bytes)
+    // Beside the payload stand the headers of the file and of the record.
+    (first_bytes + 128).saturating_mul(REWRITE_FACTOR).max(min_bytes)
 }
 
-/// Writes a manifest of one record and makes it and its name durable.
+/// Writes a manifest of one record and makes it and its name durable. Answers at which length it is
+/// to be rewritten, which is what the file reserves: that it was cut shorter will be noticed.
 fn write_fresh(
     fs: &dyn Fs,
     dir: &Path,
     number: FileNumber,
     first: &Record,
-) -> Result<LogFileWriter> {
+    min_bytes: u64,
+) -> Result<(LogFileWriter, u64)> {
     let payload = encode(first)?;
-    let mut log = LogFileWriter::create(fs, &FileName::Manifest(number).in_dir(dir), number)?;
+    let path = FileName::Manifest(number).in_dir(dir);
+    let rewrite_at_bytes = rewrite_at_bytes(payload.len() as u64, min_bytes);
+    let mut log = LogFileWriter::create(fs, &path, number, rewrite_at_bytes)?;
     log.append(&payload)?;
     log.sync()?;
     fs.sync_dir(dir).map_err(|error| Error::io("sync", dir, error))?;
-    Ok(log)
+    Ok((log, rewrite_at_bytes))
 }
 
 fn encode(record: &Record) -> Result<Vec<u8>> {

@@ -18,9 +18,11 @@ use alluvium_base::{Error, FileNumber, KeyspaceId, Seq};
 use crate::edit::VersionEdit;
 
 /// The format of manifests that this program writes.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
+/// Knew no `LOG` field; all else is the same.
+pub(crate) const FIRST_VERSION: u32 = 1;
 /// The formats that this program reads, for people.
-pub const READABLE_VERSIONS: &str = "1";
+pub const READABLE_VERSIONS: &str = "1 and 2";
 
 /// A version edit as the manifest keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +79,7 @@ mod tag {
     pub(super) const CREATED: u64 = 11;
     pub(super) const OPTIONS: u64 = 13;
     pub(super) const CHANGE: u64 = 15;
+    pub(super) const LOG: u64 = 17;
 }
 
 /// Tags within a cause.

@@ -51,6 +51,8 @@ pub struct State {
     pub next_keyspace: KeyspaceId,
     /// No sequence number in a table is higher.
     pub last_seq: Seq,
+    /// A log segment that must be there.
+    pub log: Option<FileNumber>,
 }
 
 impl Default for State {
@@ -67,6 +69,7 @@ impl State {
             next_file: FileNumber(1),
             next_keyspace: KeyspaceId(0),
             last_seq: Seq::ZERO,
+            log: None,
         }
     }
 
@@ -96,6 +99,7 @@ impl State {
     pub fn snapshot(&self, cause: Cause, at_ms: u64, next_file: FileNumber) -> Record {
         let mut edit = VersionEdit::new(cause, at_ms);
         edit.last_seq = Some(self.last_seq);
+        edit.log = self.log;
         for keyspace in self.keyspaces.values() {
             edit.created.push((keyspace.id, keyspace.name.clone(), keyspace.options.clone()));
             let tables = keyspace.version.tables();
@@ -139,6 +143,9 @@ impl State {
             self.keyspace_mut(*id)?.options = options.clone();
         }
         self.last_seq = self.last_seq.max(edit.last_seq.unwrap_or(Seq::ZERO));
+        if let Some(log) = edit.log {
+            self.log = (log > FileNumber(0)).then_some(log);
+        }
         for change in &edit.changes {
             self.change_keyspace(change)?;
         }

@@ -31,8 +31,10 @@ pub(crate) const ALIGNMENT: u64 = 8;
 pub const MAX_PAYLOAD_BYTES: usize = 1 << 30;
 
 const MAGIC: [u8; 8] = *b"ALLUVLOG";
-const FORMAT_VERSION: u32 = 1;
-const READABLE_VERSIONS: &str = "1";
+const FORMAT_VERSION: u32 = 2;
+/// Did not say how much is reserved: see [`FileHeader::reserved`].
+const FIRST_VERSION: u32 = 1;
+const READABLE_VERSIONS: &str = "1 and 2";
 /// Stands for "no predecessor"; no file ever has this number.
 const NO_PREDECESSOR: u64 = u64::MAX;
 const HEADER_CRC_OFFSET: usize = FILE_HEADER_BYTES as usize - size_of::<u32>();
@@ -70,6 +72,9 @@ pub(crate) struct FileHeader {
     pub(crate) number: FileNumber,
     /// The segment before this one when this one was created.
     pub(crate) predecessor: Option<FileNumber>,
+    /// The length that the file had, durably, before this header was written: it is never shorter,
+    /// unless a sealed mark ends it. Zero where nothing could be reserved, and in version 1.
+    pub(crate) reserved: u64,
 }
 
 /// What the first bytes of a file turn out to be.
@@ -89,6 +94,7 @@ impl FileHeader {
         bytes[16..24].copy_from_slice(&self.number.0.to_le_bytes());
         let predecessor = self.predecessor.map_or(NO_PREDECESSOR, |number| number.0);
         bytes[24..32].copy_from_slice(&predecessor.to_le_bytes());
+        bytes[32..40].copy_from_slice(&self.reserved.to_le_bytes());
         let crc = crc32(&bytes[..HEADER_CRC_OFFSET]);
         bytes[HEADER_CRC_OFFSET..].copy_from_slice(&crc.to_le_bytes());
         bytes
@@ -105,7 +111,7 @@ impl FileHeader {
         let Some((version, header)) = Self::verify(bytes, role, number) else {
             return Ok(FoundHeader::Damaged);
         };
-        if version != FORMAT_VERSION {
+        if version != FORMAT_VERSION && version != FIRST_VERSION {
             let file = path.to_owned();
             return Err(Error::Version { file, found: version, supported: READABLE_VERSIONS });
         }
@@ -123,7 +129,9 @@ impl FileHeader {
         let is_ours = is_ours && decoder.u32()? == role as u32 && decoder.u64()? == number.0;
         let predecessor = decoder.u64()?;
         let predecessor = (predecessor != NO_PREDECESSOR).then_some(FileNumber(predecessor));
-        is_ours.then_some((version, Self { role, number, predecessor }))
+        // Zero in version 1.
+        let reserved = decoder.u64()?;
+        is_ours.then_some((version, Self { role, number, predecessor, reserved }))
     }
 }
 
@@ -175,6 +183,18 @@ pub(crate) struct RecordHeader {
 }
 
 impl RecordHeader {
+    /// The sealed mark that ends a segment when the log moves on to segment `next`, which exists.
+    pub(crate) const fn sealed(next: FileNumber, watermark: Place) -> Self {
+        let named = Seq::new(next.0);
+        Self { first_seq: named, last_seq: named, ..Self::bare(RecordKind::Sealed, watermark) }
+    }
+
+    /// The segment that a sealed mark names, if it does.
+    pub(crate) fn successor(&self) -> Option<FileNumber> {
+        let is_named = self.kind == RecordKind::Sealed && self.first_seq > Seq::ZERO;
+        is_named.then(|| FileNumber(self.first_seq.get()))
+    }
+
     /// A record without payload.
     pub(crate) const fn bare(kind: RecordKind, watermark: Place) -> Self {
         let (len, payload_crc) = (0, 0);

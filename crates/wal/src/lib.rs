@@ -21,6 +21,7 @@
 //! | `replay` | all of a log read: torn tail or damage? |
 //! | `renew` | writing again what a failed sync may have dropped |
 //! | `settle` | making a replay's result the durable truth |
+//! | `copy` | copying a log that is being written to |
 //! | `salvage` | every record that verifies, behind damage too |
 //! | `log_file` | the same records in one growing file, for the manifest |
 //!
@@ -33,6 +34,7 @@
 //! - After the first failed write or sync nothing is written and nothing reported durable any more.
 
 mod ahead;
+mod copy;
 mod format;
 mod group;
 mod log_file;
@@ -47,14 +49,13 @@ mod settle;
 mod sync;
 mod writer;
 
+pub use copy::copy_segments;
 pub use format::MAX_PAYLOAD_BYTES;
 pub use log_file::{LogFileWriter, ReplayedFile, replay_file};
 pub use options::{SegmentInfo, WalConfig, WalMode, WalOptions};
 pub use renew::renew;
 pub use replay::{RecordAt, Replayed, TornTail, replay};
-pub use salvage::{
-    SalvagedLog, SalvagedRecord, SkippedBytes, salvage_log_file, salvage_segment,
-};
+pub use salvage::{SalvagedLog, SalvagedRecord, SkippedBytes, salvage_log_file, salvage_segment};
 pub use settle::settle;
 pub use sync::Wal;
 pub use writer::{LogEnd, WalWriter, start};

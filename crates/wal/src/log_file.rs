@@ -32,25 +32,20 @@ pub struct LogFileWriter {
 }
 
 impl LogFileWriter {
-    /// Creates the file and writes its header. Neither header nor name is durable yet: the first
-    /// [`sync`](Self::sync) covers the header, and syncing the folder is up to the caller.
-    pub fn create(fs: &dyn Fs, path: &Path, number: FileNumber) -> Result<Self> {
+    /// Creates the file, `reserved` bytes long, and writes its header. Neither header nor length nor
+    /// name is durable yet: the first [`sync`](Self::sync) covers the first two, and syncing the
+    /// folder is up to the caller. Nobody may rely on the file before that: the header says that the
+    /// file is never shorter. It may grow longer.
+    pub fn create(fs: &dyn Fs, path: &Path, number: FileNumber, reserved: u64) -> Result<Self> {
         let file = fs.create(path).map_err(|error| Error::io("create", path, error))?;
-        write_header(&*file, path, number)?;
+        let reserved = match file.set_len(reserved) {
+            Ok(()) => reserved,
+            // Some file systems take reserved room for used: better a file that can be cut unseen.
+            Err(error) if error.kind() == std::io::ErrorKind::StorageFull => 0,
+            Err(error) => return Err(Error::io("reserve space for", path, error)),
+        };
+        write_header(&*file, path, number, reserved)?;
         Ok(Self::new(file, path, number, FILE_HEADER_BYTES, 0))
-    }
-
-    /// Goes on behind the first `valid_len` bytes, which [`replay_file`] found good: cuts off what
-    /// follows them and syncs.
-    pub fn reopen(fs: &dyn Fs, path: &Path, number: FileNumber, valid_len: u64) -> Result<Self> {
-        let file = fs.open_writable(path).map_err(|error| Error::io("open", path, error))?;
-        file.set_len(valid_len).map_err(|error| Error::io("cut", path, error))?;
-        if valid_len < FILE_HEADER_BYTES {
-            write_header(&*file, path, number)?;
-        }
-        file.sync().map_err(|error| Error::io("sync", path, error))?;
-        let offset = valid_len.max(FILE_HEADER_BYTES);
-        Ok(Self::new(file, path, number, offset, offset))
     }
 
     fn new(
@@ -124,8 +119,8 @@ impl LogFileWriter {
     }
 }
 
-fn write_header(file: &dyn File, path: &Path, number: FileNumber) -> Result<()> {
-    let header = FileHeader { role: Role::Single, number, predecessor: None }.encode();
+fn write_header(file: &dyn File, path: &Path, number: FileNumber, reserved: u64) -> Result<()> {
+    let header = FileHeader { role: Role::Single, number, predecessor: None, reserved }.encode();
     file.write_all_at(&header, 0).map_err(|error| Error::io("write", path, error))
 }
 
@@ -133,7 +128,7 @@ fn write_header(file: &dyn File, path: &Path, number: FileNumber) -> Result<()> 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReplayedFile {
-    /// How many bytes verify: what [`LogFileWriter::reopen`] takes. 0 when not even the header does.
+    /// How many bytes verify; 0 when not even the header does.
     pub valid_len: u64,
     /// Whether something stands behind them that was never reported durable.
     pub torn: bool,
@@ -156,15 +151,22 @@ pub fn replay_file(
     let mut records = 0;
     match reader.header {
         FoundHeader::Damaged => reader.offset = 0,
+        FoundHeader::Valid(header) if reader.len < header.reserved => {
+            let what = format!(
+                "this file was cut short: it was {} bytes long and is {}",
+                header.reserved, reader.len
+            );
+            return Err(Error::corrupt(path, reader.len, what));
+        }
         FoundHeader::Valid(_) => loop {
             match reader.step()? {
                 Step::Data { payload, .. } => {
                     records += 1;
                     each(&payload)?;
                 }
-                Step::Watermark => {}
+                Step::Watermark { .. } => {}
                 // No writer seals such a file.
-                Step::Sealed => {
+                Step::Sealed { .. } => {
                     let what = "a sealed mark stands in a log of one file";
                     return Err(Error::corrupt(path, reader.offset, what));
                 }

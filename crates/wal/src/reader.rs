@@ -29,9 +29,9 @@ pub(crate) enum Step {
     /// A record with a payload, which begins at this offset. The reader stands behind it.
     Data { header: RecordHeader, payload: Bytes, offset: u64 },
     /// A record that carries nothing but its watermark. The reader stands behind it.
-    Watermark,
+    Watermark { header: RecordHeader },
     /// The sealed mark. The reader stands behind it.
-    Sealed,
+    Sealed { header: RecordHeader },
     /// Nothing that verifies: the end, a torn record or damage. The reader stands before it.
     Unverified,
 }
@@ -83,8 +83,8 @@ impl LogReader {
         self.watermark = self.watermark.max(header.watermark);
         Ok(match header.kind {
             RecordKind::Data => Step::Data { header, payload, offset },
-            RecordKind::Watermark => Step::Watermark,
-            RecordKind::Sealed => Step::Sealed,
+            RecordKind::Watermark => Step::Watermark { header },
+            RecordKind::Sealed => Step::Sealed { header },
         })
     }
 
@@ -123,9 +123,11 @@ impl LogReader {
             let count = WINDOW_BYTES.min((self.len - at) as usize);
             let read = self.window.at(at, count, self.len);
             let bytes = read.map_err(|error| Error::io("read", &self.path, error))?;
-            last_used = last_used_byte(bytes).map(|index| at + index as u64).or(last_used);
-            let place = Place::new(self.number, at);
-            behind.look_at(bytes, place, self.len);
+            // What is reserved and not yet written is long, and holds no record.
+            if let Some(index) = last_used_byte(bytes) {
+                last_used = Some(at + index as u64);
+                behind.look_at(bytes, Place::new(self.number, at), self.len);
+            }
             // The windows overlap by less than a header: no place is tried twice or left out.
             let tried = count.saturating_sub(RECORD_HEADER_BYTES - ALIGNMENT as usize);
             at += if at + count as u64 == self.len { count } else { tried } as u64;
@@ -211,11 +213,13 @@ impl Behind {
     }
 }
 
+/// How much is compared with zeroes at once.
+const BLANK_BYTES: usize = 512;
+
 /// Index of the last byte that is not zero.
 fn last_used_byte(bytes: &[u8]) -> Option<usize> {
-    // Whole words first: what is reserved and not yet written is long.
-    let is_blank = |word: &[u8]| word.iter().fold(0, |all, &byte| all | byte) == 0;
-    let blank = bytes.rchunks_exact(64).take_while(|word| is_blank(word)).count() * 64;
+    let is_blank = |block: &&[u8]| *block == [0; BLANK_BYTES];
+    let blank = bytes.rchunks_exact(BLANK_BYTES).take_while(is_blank).count() * BLANK_BYTES;
     bytes[..bytes.len() - blank].iter().rposition(|&byte| byte != 0)
 }
 

@@ -25,15 +25,21 @@ impl Wal {
         segments
     }
 
-    /// Removes every segment but the active one whose records are all at or below `flushed`: nobody
-    /// needs them. Returns which. When a file cannot be removed, it and those behind it are left for
+    /// The segment that is written to. Its header and its name are durable.
+    pub fn active(&self) -> FileNumber {
+        self.shared.cursor.lock().segment.number
+    }
+
+    /// Removes every segment before `known` whose records are all at or below `flushed`: nobody
+    /// needs them. `known` is the segment that whoever replays the log will ask for, see
+    /// [`replay`](crate::replay). Returns which. When a file cannot be removed, it and those behind it are left for
     /// the next call. When the folder cannot be synced, that is final, as for every sync of the log:
     /// a released segment might come back after its successor is gone.
-    pub fn release(&self, flushed: Seq) -> Result<Vec<FileNumber>> {
+    pub fn release(&self, flushed: Seq, known: FileNumber) -> Result<Vec<FileNumber>> {
         let _releasing = self.shared.releasing.lock();
         self.shared.check()?;
         let mut released = Vec::new();
-        while let Some(number) = self.oldest_below(flushed) {
+        while let Some(number) = self.oldest_below(flushed, known) {
             let path = FileName::Wal(number).in_dir(&self.shared.dir);
             match self.shared.fs.remove(&path) {
                 Ok(()) => {}
@@ -52,9 +58,9 @@ impl Wal {
         Ok(released)
     }
 
-    fn oldest_below(&self, flushed: Seq) -> Option<FileNumber> {
+    fn oldest_below(&self, flushed: Seq, known: FileNumber) -> Option<FileNumber> {
         let cursor = self.shared.cursor.lock();
         let oldest = cursor.older.first()?;
-        (oldest.last_seq <= flushed).then_some(oldest.number)
+        (oldest.last_seq <= flushed && oldest.number < known).then_some(oldest.number)
     }
 }

@@ -11,20 +11,25 @@
 //! A process that restarts reads it all and cannot tell. Only a record's watermark says that a sync
 //! succeeded, so whatever stands behind the highest one is written once more, and synced.
 //!
-//! Invariant: what is written is what was there and verified, so a crash inside changes nothing
-//! that replay finds but the part of the tail that was not durable before.
+//! Invariant: what is written was verified after it was read, record by record, and is what was
+//! there, so a crash inside changes nothing that replay finds but the part of the tail that was not
+//! durable before; and a disk that reads wrongly once makes nothing wrong for good.
 
 use std::path::Path;
 
-use alluvium_base::{Error, File, FileName, Fs, Result};
+use alluvium_base::{Error, File, FileName, FileNumber, Fs, Result};
 
 use crate::Replayed;
+use crate::format::{FILE_HEADER_BYTES, FoundHeader, RecordHeader, Role, record_bytes};
+use crate::reader::{LogReader, Step};
 
-/// How much is copied at once, in bytes.
-const COPY_BYTES: u64 = 1 << 20;
+/// How much is gathered before it is written, in bytes; a larger record is written on its own.
+const GATHERED_BYTES: usize = 1 << 20;
 
 /// Makes durable what `replayed`, the result of [`replay`](crate::replay) on `dir`, found, whatever
 /// became of earlier syncs. Syncing alone would not: see the module's documentation.
+///
+/// Fails with [`Error::Corrupt`] when a record that replay found does not verify any more.
 pub fn renew(fs: &dyn Fs, dir: &Path, replayed: &Replayed) -> Result<()> {
     let durable = replayed.durable;
     let last = replayed.segments.last().map(|segment| segment.number);
@@ -34,25 +39,83 @@ pub fn renew(fs: &dyn Fs, dir: &Path, replayed: &Replayed) -> Result<()> {
         let unsealed_at = replayed.unsealed_at.filter(|_| last == Some(segment.number));
         let to = unsealed_at.unwrap_or(segment.bytes);
         if segment.number >= durable.file && from < to {
-            let path = FileName::Wal(segment.number).in_dir(dir);
-            let file = fs.open_writable(&path).map_err(|error| Error::io("open", &path, error))?;
-            let written = write_again(&*file, from, to).and_then(|()| file.sync());
-            written.map_err(|error| Error::io("write", &path, error))?;
+            renew_segment(fs, dir, segment.number, from, to)?;
         }
     }
     Ok(())
 }
 
-fn write_again(file: &dyn File, from: u64, to: u64) -> std::io::Result<()> {
-    // The padding of the last record may have been cut off.
-    let to = to.min(file.len()?);
-    let mut buffer = vec![0; COPY_BYTES.min(to.saturating_sub(from)) as usize];
-    let mut at = from;
-    while at < to {
-        let count = (buffer.len() as u64).min(to - at) as usize;
-        file.read_exact_at(&mut buffer[..count], at)?;
-        file.write_all_at(&buffer[..count], at)?;
-        at += count as u64;
+/// Writes the records from offset `from` to offset `to` again; from 0 on, the header as well.
+fn renew_segment(fs: &dyn Fs, dir: &Path, number: FileNumber, from: u64, to: u64) -> Result<()> {
+    let path = FileName::Wal(number).in_dir(dir);
+    let mut reader = LogReader::open(fs, path.clone(), Role::Segment, number)?;
+    let file = fs.open_writable(&path).map_err(|error| Error::io("open", &path, error))?;
+    write_verified(&mut reader, &*file, &path, from, to)?;
+    file.sync().map_err(|error| Error::io("sync", &path, error))
+}
+
+/// Writes the records from offset `from` to offset `to` of a segment to the file at `path`, which
+/// may be the segment itself, each after it verified; from 0 on, the header as well.
+pub(crate) fn write_verified(
+    reader: &mut LogReader,
+    file: &dyn File,
+    path: &Path,
+    from: u64,
+    to: u64,
+) -> Result<()> {
+    let fail = |error| Error::io("write", path, error);
+    let number = reader.number;
+    let FoundHeader::Valid(header) = reader.header else { return Err(differs(reader)) };
+    let mut gathered = Gathered { file, at: from, bytes: Vec::new() };
+    if from < FILE_HEADER_BYTES {
+        gathered = Gathered { file, at: 0, bytes: header.encode().to_vec() };
     }
-    Ok(())
+    reader.offset = from.max(FILE_HEADER_BYTES);
+    while reader.offset < to {
+        match reader.step()? {
+            Step::Data { header, payload, .. } => gathered.put(number, &header, &payload),
+            Step::Watermark { header } | Step::Sealed { header } => {
+                gathered.put(number, &header, &[])
+            }
+            Step::Unverified => return Err(differs(reader)),
+        }
+        .map_err(fail)?;
+    }
+    gathered.write().map_err(fail)
+}
+
+/// What verified a moment ago does not verify any more.
+fn differs(reader: &LogReader) -> Error {
+    let what = "this verified a moment ago and does not now: the disk reads differently each time";
+    Error::corrupt(&reader.path, reader.offset, what)
+}
+
+/// Records that stand one behind the other, written as one.
+struct Gathered<'a> {
+    file: &'a dyn File,
+    /// Where `bytes` go.
+    at: u64,
+    bytes: Vec<u8>,
+}
+
+impl Gathered<'_> {
+    fn put(
+        &mut self,
+        number: FileNumber,
+        header: &RecordHeader,
+        payload: &[u8],
+    ) -> std::io::Result<()> {
+        let end = self.bytes.len() + record_bytes(payload.len()) as usize;
+        self.bytes.extend_from_slice(&header.encode(number));
+        self.bytes.extend_from_slice(payload);
+        self.bytes.resize(end, 0);
+        if end >= GATHERED_BYTES { self.write() } else { Ok(()) }
+    }
+
+    fn write(&mut self) -> std::io::Result<()> {
+        self.file.write_all_at(&self.bytes, self.at)?;
+        self.at += self.bytes.len() as u64;
+        self.bytes.clear();
+        Ok(())
+    }
 }

@@ -14,6 +14,10 @@
 //! | bytes, but no such record | a **torn tail**: never durable, all of it is dropped |
 //! | nothing (zeroes, segments without records) | a clean end |
 //!
+//! A log that was cut short from outside shows no such record. So a segment's header says how long
+//! the file is, its sealed mark names the segment that comes next, and whoever replays the log knows
+//! one segment that must be there: what is shorter, or missing, is **damage** too.
+//!
 //! Invariant: whatever is dropped stands behind the durable watermark and reaches to the end of the
 //! log, so that what remains is a prefix.
 
@@ -26,15 +30,15 @@ use crate::format::{BARE_RECORD_BYTES, FoundHeader, PREDECESSOR_OFFSET, Place, R
 use crate::reader::{Behind, LogReader, Step};
 
 /// What a log held.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Replayed {
-    /// The segments that hold records, oldest first. One without records is among them only where
-    /// it stands between others. This is what [`WalConfig::recovered`](crate::WalConfig) takes:
+    /// The segments that hold records or that are known to be part of the log, oldest first. This is what [`WalConfig::recovered`](crate::WalConfig) takes:
     /// their bytes count the sealed mark that [`settle`](crate::settle) ends the last one with.
     pub segments: Vec<SegmentInfo>,
     /// Where the log was torn, if it was.
     pub torn: Option<TornTail>,
-    /// Segments without records behind all others. [`settle`](crate::settle) removes them.
+    /// Segments without records behind all others, created ahead of need and never used.
+    /// [`settle`](crate::settle) removes them.
     pub empty: Vec<FileNumber>,
     /// How many records were handed out.
     pub records: u64,
@@ -44,6 +48,13 @@ pub struct Replayed {
     pub(crate) durable: Place,
     /// Everything behind the last of `segments`, oldest first, the empty ones included.
     pub(crate) behind: Vec<FileNumber>,
+}
+
+impl Replayed {
+    /// Whether [`settle`](crate::settle) removes segment `number`.
+    pub fn drops(&self, number: FileNumber) -> bool {
+        self.behind.contains(&number)
+    }
 }
 
 /// The end of a log that was never reported durable, and does not verify.
@@ -66,19 +77,29 @@ pub struct RecordAt {
     pub offset: u64,
 }
 
+const LOST_HEADER: &str = "the header of this log segment does not verify, yet it was durable";
+
 /// What [`replay`] hands each record to: its first sequence, its payload and where it stands.
 type Each<'a> = &'a mut dyn FnMut(Seq, Bytes, RecordAt) -> Result<()>;
 
 /// Reads the log in `dir`, oldest record first, and hands each to `each`, whose error ends the
-/// walk. Writes nothing. Memory is bounded by one payload.
+/// walk. Writes nothing. Memory is bounded by one payload. `known` is a segment that must be there:
+/// one that was active, see [`Wal::active`](crate::Wal::active), and that has not been let go of.
 ///
 /// Fails with [`Error::Corrupt`], naming file and offset, when a record that was reported durable
-/// does not verify, or when a segment is missing between two others. `each` has then seen the
-/// records before that place. That the first segments are missing cannot be told from their having
-/// been released: compare the first sequence with what is expected.
-pub fn replay(fs: &dyn Fs, dir: &Path, each: Each<'_>) -> Result<Replayed> {
+/// does not verify, when a segment is shorter than it was, or when one is missing between two
+/// others, behind the last one, or `known`. `each` has then seen the records before that place. That
+/// the first segments are missing cannot be told from their having been released: compare the first
+/// sequence with what is expected.
+pub fn replay(
+    fs: &dyn Fs,
+    dir: &Path,
+    known: Option<FileNumber>,
+    each: Each<'_>,
+) -> Result<Replayed> {
     let numbers = segment_numbers(fs, dir)?;
-    let mut walk = Walk { fs, dir, replayed: Replayed::default(), kept: 0 };
+    let mut walk = Walk { fs, dir, known, named: None, replayed: Replayed::default(), kept: 0 };
+    walk.check_known(&numbers)?;
     for (index, &number) in numbers.iter().enumerate() {
         let mut reader = walk.open(number)?;
         let previous = index.checked_sub(1).and_then(|index| numbers.get(index).copied());
@@ -88,6 +109,7 @@ pub fn replay(fs: &dyn Fs, dir: &Path, each: Each<'_>) -> Result<Replayed> {
         walk.stop(reader, &numbers[index + 1..])?;
         break;
     }
+    walk.check_named()?;
     Ok(walk.finish(&numbers))
 }
 
@@ -122,8 +144,12 @@ enum Ended {
 struct Walk<'a> {
     fs: &'a dyn Fs,
     dir: &'a Path,
+    /// The segment that must be there.
+    known: Option<FileNumber>,
+    /// The segment that the last sealed mark names, until it is read.
+    named: Option<FileNumber>,
     replayed: Replayed,
-    /// How many of the segments so far reach up to the last one with records.
+    /// How many of the segments so far reach up to the last one that is part of the log.
     kept: usize,
 }
 
@@ -136,6 +162,26 @@ impl Walk<'_> {
         LogReader::open(self.fs, self.path(number), Role::Segment, number)
     }
 
+    /// The segment that must be there is, and its header verifies.
+    fn check_known(&self, numbers: &[FileNumber]) -> Result<()> {
+        let Some(known) = self.known else { return Ok(()) };
+        if numbers.binary_search(&known).is_err() {
+            return Err(Error::corrupt(self.path(known), 0, "this log segment is missing"));
+        }
+        match self.open(known)?.header {
+            FoundHeader::Valid(_) => Ok(()),
+            FoundHeader::Damaged => Err(Error::corrupt(self.path(known), 0, LOST_HEADER)),
+        }
+    }
+
+    /// The segment that the last sealed mark names was read.
+    fn check_named(&self) -> Result<()> {
+        self.named.map_or(Ok(()), |named| {
+            let what = "this log segment is missing: the one before it names it";
+            Err(Error::corrupt(self.path(named), 0, what))
+        })
+    }
+
     /// Reads one segment; `previous` is the one before it in the folder.
     fn segment(
         &mut self,
@@ -143,7 +189,15 @@ impl Walk<'_> {
         previous: Option<FileNumber>,
         each: Each<'_>,
     ) -> Result<Ended> {
+        let named = self.named.take();
+        if named.is_some_and(|named| named != reader.number) {
+            self.named = named;
+            self.check_named()?;
+        }
         let FoundHeader::Valid(header) = reader.header else {
+            if named.is_some() {
+                return Err(Error::corrupt(&reader.path, 0, LOST_HEADER));
+            }
             reader.offset = 0;
             return Ok(Ended::Unverified);
         };
@@ -173,16 +227,26 @@ impl Walk<'_> {
                     let at = RecordAt { segment: reader.number, offset };
                     each(header.first_seq, payload, at)?;
                 }
-                Step::Watermark => {}
-                Step::Sealed => break Ended::Sealed,
+                Step::Watermark { .. } => {}
+                Step::Sealed { header } => {
+                    self.named = header.successor();
+                    break Ended::Sealed;
+                }
                 Step::Unverified => break Ended::Unverified,
             }
         };
+        if ended == Ended::Unverified && reader.len < header.reserved {
+            let what = format!(
+                "this log segment was cut short: it was {} bytes long and is {}",
+                header.reserved, reader.len
+            );
+            return Err(Error::corrupt(&reader.path, reader.offset, what));
+        }
         info.bytes = reader.offset;
         self.replayed.durable = self.replayed.durable.max(reader.watermark);
         self.replayed.unsealed_at = (ended == Ended::Unverified).then_some(reader.offset);
         self.replayed.segments.push(info);
-        if has_records {
+        if has_records || named.is_some() || self.known >= Some(reader.number) {
             self.kept = self.replayed.segments.len();
         }
         Ok(ended)

@@ -120,8 +120,8 @@ fn salvage(
                 let (first_seq, last_seq) = (header.first_seq, header.last_seq);
                 each(SalvagedRecord { first_seq, last_seq, payload, offset })?;
             }
-            Step::Watermark => {}
-            Step::Sealed => log.is_sealed = true,
+            Step::Watermark { .. } => {}
+            Step::Sealed { .. } => log.is_sealed = true,
             Step::Unverified => match skip(&mut reader, &mut log) {
                 Ok(true) => {}
                 Ok(false) => break,

@@ -106,6 +106,8 @@ pub(crate) struct Segment {
     pub(crate) writer: Box<dyn SegmentWriter>,
     /// No record may reach beyond this offset.
     pub(crate) capacity: u64,
+    /// As in its header.
+    pub(crate) predecessor: Option<FileNumber>,
 }
 
 /// Creates segments, wherever that happens: at the start, ahead of need or at a rotation.
@@ -151,10 +153,8 @@ impl SegmentMaker {
     /// Makes room for `capacity` bytes in a segment without records.
     pub(crate) fn enlarge(&self, mut segment: Segment, capacity: u64) -> Result<Segment> {
         if capacity > segment.capacity {
-            let writer = self.open_writer(&segment.file, capacity);
-            segment.writer =
-                writer.map_err(|error| Error::io("reserve space for", &segment.path, error))?;
-            segment.capacity = capacity;
+            let Segment { number, path, file, predecessor, .. } = segment;
+            segment = self.fill(file, number, path, predecessor, capacity)?;
         }
         Ok(segment)
     }
@@ -180,11 +180,16 @@ impl SegmentMaker {
             opened => opened,
         };
         let writer = writer.map_err(|error| Error::io("reserve space for", &path, error))?;
-        let header = FileHeader { role: Role::Segment, number, predecessor }.encode();
+        let sync = || file.sync().map_err(|error| Error::io("sync", &path, error));
+        let len = file.len().map_err(|error| Error::io("measure", &path, error))?;
+        let reserved = if len >= capacity { len } else { 0 };
+        // The length first: a header that is there says that the file was never shorter.
+        sync()?;
+        let header = FileHeader { role: Role::Segment, number, predecessor, reserved }.encode();
         file.write_all_at(&header, 0).map_err(|error| Error::io("write", &path, error))?;
-        file.sync().map_err(|error| Error::io("sync", &path, error))?;
+        sync()?;
         self.fs.sync_dir(&self.dir).map_err(|error| Error::io("sync", &self.dir, error))?;
-        Ok(Segment { number, path, file, writer, capacity })
+        Ok(Segment { number, path, file, writer, capacity, predecessor })
     }
 
     fn open_writer(
@@ -192,7 +197,7 @@ impl SegmentMaker {
         file: &Arc<dyn File>,
         capacity: u64,
     ) -> io::Result<Box<dyn SegmentWriter>> {
-        let allocated = file.allocate(capacity);
+        let allocated = reserve(&**file, capacity);
         let mapped = match self.options.mode {
             WalMode::Auto | WalMode::Mapped => allocated.and_then(|()| file.map(capacity as usize)),
             WalMode::Buffered => allocated.and_then(|()| Err(io::ErrorKind::Unsupported.into())),
@@ -214,6 +219,17 @@ impl SegmentMaker {
             }
             Err(error) => Err(error),
         }
+    }
+}
+
+/// Reserves blocks, or at least the length where the file system knows no such thing.
+fn reserve(file: &dyn File, capacity: u64) -> io::Result<()> {
+    match file.allocate(capacity) {
+        Err(error) if error.kind() == io::ErrorKind::Unsupported && file.len()? < capacity => {
+            file.set_len(capacity)?;
+            Err(error)
+        }
+        allocated => allocated,
     }
 }
 

@@ -4,8 +4,8 @@
 //!   before    000002 sealed │ 000005 ──── ✗ ~~~~~ │ 000007 ~~~~~ │ 000009
 //!   1         000002 sealed │ 000005 ──── ✗ ~~~~~ │ 000007 ~~~~~          each removal durable
 //!   2         000002 sealed │ 000005 ──── ✗ ~~~~~                         before the next one
-//!   3         000002 sealed │ 000005 ────           cut, everything synced
-//!   4         000002 sealed │ 000005 ──── sealed    synced: the next segment can follow
+//!   3         000002 sealed │ 000005 ──── sealed ~    everything synced, and then the mark
+//!   4         000002 sealed │ 000005 ──── sealed      cut: the next segment can follow
 //! ```
 //!
 //! Invariants:
@@ -13,6 +13,8 @@
 //!   same records again: what is dropped disappears from the end, and what reading stops at stays
 //!   until everything behind it is durably gone.
 //! - The sealed mark says that everything before it is durable, so it is written after that is true.
+//! - It is durable before the file is cut: a file that is shorter than what was reserved for it, and
+//!   has no mark at its end, was cut by somebody else.
 
 use std::io;
 use std::path::Path;
@@ -20,10 +22,10 @@ use std::path::Path;
 use alluvium_base::{Error, FileName, FileNumber, Fs, Result};
 
 use crate::Replayed;
-use crate::format::{FILE_HEADER_BYTES, Place, RecordHeader, RecordKind};
+use crate::format::{BARE_RECORD_BYTES, FILE_HEADER_BYTES, Place, RecordHeader, RecordKind};
 
 /// Makes `replayed`, the result of [`replay`](crate::replay) on `dir`, durable: removes what was
-/// dropped and the segments without records, cuts a torn segment to what verified, and seals and
+/// dropped and the segments nobody knows of, cuts a torn segment to what verified, and seals and
 /// syncs the rest, so that [`start`](crate::start) can write a segment behind it.
 ///
 /// Repeating it changes nothing, and a crash anywhere inside loses nothing that replay found.
@@ -58,10 +60,12 @@ fn finish(fs: &dyn Fs, dir: &Path, last: FileNumber, unsealed_at: Option<u64>) -
     let file = fs.open_writable(&path).map_err(|error| Error::io("open", &path, error))?;
     let sync = || file.sync().map_err(|error| Error::io("sync", &path, error));
     let Some(end) = unsealed_at else { return sync() };
-    assert!(end > FILE_HEADER_BYTES, "the last segment holds a record");
-    file.set_len(end).map_err(|error| Error::io("cut", &path, error))?;
+    assert!(end >= FILE_HEADER_BYTES, "the last segment has a header");
     sync()?;
     let mark = RecordHeader::bare(RecordKind::Sealed, Place::new(last, end)).encode(last);
     file.write_all_at(&mark, end).map_err(|error| Error::io("write", &path, error))?;
+    sync()?;
+    let cut = file.set_len(end + BARE_RECORD_BYTES);
+    cut.map_err(|error| Error::io("cut", &path, error))?;
     sync()
 }

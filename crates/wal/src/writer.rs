@@ -265,7 +265,7 @@ impl Cursor {
         asked: &NextSegment,
         counters: &Counters,
     ) -> Result<Segment> {
-        let sealed = RecordHeader::bare(RecordKind::Sealed, self.watermark);
+        let sealed = RecordHeader::sealed(next.number, self.watermark);
         self.write(&sealed, &[], BARE_RECORD_BYTES, counters)?;
         self.older.push(self.info());
         self.ask_at = ask_at(&next, asked);

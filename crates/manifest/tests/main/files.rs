@@ -89,10 +89,10 @@ fn a_manifest_that_has_grown_is_rewritten_and_holds_the_same() {
     while manifest.number() == first {
         longest = manifest.file_bytes();
         let mut edit = VersionEdit::new(Cause::Manual, 4_000);
-        edit.options.push((KeyspaceId::DEFAULT, Bytes::from(vec![7; 300 << 10])));
+        edit.options.push((KeyspaceId::DEFAULT, Bytes::from(vec![7; 60 << 10])));
         manifest.apply(edit).unwrap();
     }
-    assert!(longest < REWRITE_MIN_BYTES && longest + (301 << 10) > REWRITE_MIN_BYTES);
+    assert!(longest < REWRITE_MIN_BYTES && longest + (61 << 10) > REWRITE_MIN_BYTES);
     assert!(manifest.file_bytes() < REWRITE_MIN_BYTES / REWRITE_FACTOR);
     let recovered = Manifest::recover(fs.clone(), dir()).unwrap();
     assert_eq!((recovered.number, recovered.records), (manifest.number(), 1));
@@ -159,7 +159,7 @@ fn a_current_that_names_what_is_not_there_is_damage() {
 fn with_records(payloads: &[Vec<u8>]) -> Arc<MemFs> {
     let fs = Arc::new(MemFs::new());
     let path = FileName::Manifest(FileNumber(1)).in_dir(dir());
-    let mut log = LogFileWriter::create(&*fs, &path, FileNumber(1)).unwrap();
+    let mut log = LogFileWriter::create(&*fs, &path, FileNumber(1), 0).unwrap();
     for payload in payloads {
         log.append(payload).unwrap();
         log.sync().unwrap();
@@ -172,13 +172,13 @@ fn with_records(payloads: &[Vec<u8>]) -> Arc<MemFs> {
 #[test]
 fn a_later_format_version_is_refused_by_its_number() {
     let mut record = State::new().snapshot(Cause::Create, 1, FileNumber(2));
-    record.format_version = Some(2);
+    record.format_version = Some(3);
     let mut payload = record.encode();
     // However strange the rest of it.
     payload.extend_from_slice(&[101, 3, 1, 2, 3, 101]);
     let error = Manifest::recover(with_records(&[payload]), dir()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Version);
-    assert!(error.to_string().contains("format version 2"), "{error}");
+    assert!(error.to_string().contains("format version 3"), "{error}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::*;
 
 fn header() -> FileHeader {
     let (number, predecessor) = (FileNumber(7), Some(FileNumber(5)));
-    FileHeader { role: Role::Segment, number, predecessor }
+    FileHeader { role: Role::Segment, number, predecessor, reserved: 1024 }
 }
 
 fn found(bytes: &[u8]) -> FoundHeader {
@@ -57,7 +57,7 @@ fn the_dump_in_the_format_page_is_what_a_writer_writes() {
     written.resize(end as usize, 0);
     let synced = Place::new(number, end);
     written.extend(RecordHeader::bare(RecordKind::Watermark, synced).encode(number));
-    written.extend(RecordHeader::bare(RecordKind::Sealed, synced).encode(number));
+    written.extend(RecordHeader::sealed(FileNumber(9), synced).encode(number));
     assert_eq!(documented_bytes(), written, "should be\n{}", dump(&written));
 }
 
@@ -113,13 +113,31 @@ fn a_file_is_refused_under_another_name_or_role() {
 }
 
 #[test]
+fn the_first_version_is_read_and_says_nothing_of_its_length() {
+    let mut bytes = FileHeader { reserved: 0, ..header() }.encode();
+    bytes[8] = 1;
+    let crc = crc32(&bytes[..HEADER_CRC_OFFSET]);
+    bytes[HEADER_CRC_OFFSET..].copy_from_slice(&crc.to_le_bytes());
+    assert_eq!(found(&bytes), FoundHeader::Valid(FileHeader { reserved: 0, ..header() }));
+}
+
+#[test]
+fn a_sealed_mark_names_the_segment_that_follows() {
+    let sealed = RecordHeader::sealed(FileNumber(9), AT);
+    let decoded = RecordHeader::decode(&sealed.encode(AT.file), AT, 1000).unwrap();
+    assert_eq!(decoded.successor(), Some(FileNumber(9)));
+    assert_eq!(RecordHeader::bare(RecordKind::Sealed, AT).successor(), None);
+    assert_eq!(record().successor(), None);
+}
+
+#[test]
 fn a_later_version_is_named() {
     let mut bytes = header().encode();
-    bytes[8] = 2;
+    bytes[8] = 3;
     let crc = crc32(&bytes[..HEADER_CRC_OFFSET]);
     bytes[HEADER_CRC_OFFSET..].copy_from_slice(&crc.to_le_bytes());
     let error = FileHeader::decode(&bytes, Role::Segment, FileNumber(7), Path::new("x"));
-    assert!(matches!(error, Err(Error::Version { found: 2, .. })), "{error:?}");
+    assert!(matches!(error, Err(Error::Version { found: 3, .. })), "{error:?}");
 }
 
 #[test]

@@ -17,7 +17,9 @@ fn reader_of(bytes: &[u8]) -> LogReader {
 }
 
 fn header_bytes() -> Vec<u8> {
-    FileHeader { role: Role::Segment, number: NUMBER, predecessor: None }.encode().to_vec()
+    FileHeader { role: Role::Segment, number: NUMBER, predecessor: None, reserved: 0 }
+        .encode()
+        .to_vec()
 }
 
 fn watermark_at(offset: u64) -> [u8; RECORD_HEADER_BYTES] {

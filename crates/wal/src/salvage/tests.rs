@@ -17,7 +17,7 @@ fn sample() -> (Vec<u8>, Vec<(u64, u64)>) {
     let fs = MemFs::new();
     let path = Path::new(PATH);
     let mut places = Vec::new();
-    let mut log = LogFileWriter::create(&fs, path, NUMBER).unwrap();
+    let mut log = LogFileWriter::create(&fs, path, NUMBER, 0).unwrap();
     for payload in payloads() {
         let start = log.bytes();
         log.append(&payload).unwrap();

@@ -36,7 +36,7 @@ fn work(fs: &Arc<dyn Fs>, options: WalOptions, seed: u64, told: &mut Told) -> Re
                 let flushed = random.below(told.durable + 1);
                 // Counted first: a release that fails may have removed something.
                 told.released = told.released.max(flushed);
-                log.wal.release(Seq::new(flushed))?;
+                log.wal.release(Seq::new(flushed), log.wal.active())?;
             }
         }
     }

@@ -151,9 +151,9 @@ fn any_fault_anywhere_loses_nothing_durable_and_is_never_written_past() {
                         }
                     }
                     released = released.max(4);
-                    if log.wal.release(Seq::new(4)).is_err() {
+                    if log.wal.release(Seq::new(4), log.wal.active()).is_err() {
                         // Nothing is lost by that: the rest goes another time.
-                        log.wal.release(Seq::new(4))?;
+                        log.wal.release(Seq::new(4), log.wal.active())?;
                     }
                 }
                 Ok(())

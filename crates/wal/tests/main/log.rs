@@ -80,7 +80,7 @@ pub(crate) struct Found {
 impl Found {
     pub(crate) fn read(fs: &dyn Fs, dir: &Path) -> Result<Self> {
         let mut records = Vec::new();
-        let replayed = replay(fs, dir, &mut |first, payload, _at| {
+        let replayed = replay(fs, dir, None, &mut |first, payload, _at| {
             records.push((first.get(), payload));
             Ok(())
         })?;

@@ -38,7 +38,7 @@ fn threads_that_append_sync_and_release_lose_nothing() {
                         if n % 300 == 299 {
                             let flushed = last / 2;
                             released.fetch_max(flushed, Ordering::Relaxed);
-                            wal.release(Seq::new(flushed)).unwrap();
+                            wal.release(Seq::new(flushed), wal.active()).unwrap();
                         }
                     }
                 });

@@ -1,12 +1,13 @@
 //! Torn tails are cut; damage before the watermark is an error.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use alluvium_base::{Error, FileName, FileNumber, Fs, MemFs};
 use alluvium_wal::TornTail;
 
 use crate::log::{DIR, Found, Log, SMALL};
+use crate::settle::copy_of;
 
 fn segment(number: u64) -> PathBuf {
     FileName::Wal(FileNumber(number)).in_dir(DIR.as_ref())
@@ -28,13 +29,12 @@ fn three_records() -> (Arc<dyn Fs>, u64, u64) {
 fn a_last_record_torn_at_any_byte_is_dropped_and_writing_goes_on() {
     let (_, offset, end) = three_records();
     for cut in offset..end {
-        for is_reserved in [false, true] {
+        for reserved in [1024, 4096] {
             let (fs, ..) = three_records();
             let file = fs.open_writable(&segment(1)).unwrap();
             file.set_len(cut).unwrap();
-            if is_reserved {
-                file.set_len(4096).unwrap();
-            }
+            assert!(matches!(Found::in_dir(&*fs), Err(Error::Corrupt(_))), "cut at {cut}");
+            file.set_len(reserved).unwrap();
             // The last bytes of the last record are padding, which nobody misses.
             let is_whole = cut >= offset + 48 + 61;
             let kept = if is_whole { 3 } else { 2 };
@@ -140,7 +140,7 @@ fn an_unsealed_segment_before_a_used_one_is_never_read_past() {
     // The sealed mark is lost, with nothing ever synced: all behind it is dropped.
     let sealed = log.wal.segments()[0];
     let file = fs.open_writable(&segment(1)).unwrap();
-    file.set_len(sealed.bytes - 48).unwrap();
+    file.write_all_at(&[0; 48], sealed.bytes - 48).unwrap();
     let found = Found::in_dir(&*fs).unwrap();
     assert_eq!(found.check(1, sealed.last_seq.get()), sealed.last_seq.get());
     assert!(found.replayed.torn.is_some());
@@ -149,4 +149,40 @@ fn an_unsealed_segment_before_a_used_one_is_never_read_past() {
     log.sync().unwrap();
     log.append(10).unwrap();
     assert!(matches!(Found::in_dir(&*fs), Err(Error::Corrupt(_))));
+}
+
+/// What a header, a sealed mark and the manifest say of the log's end.
+#[test]
+fn a_log_that_lost_its_end_is_damaged_wherever_it_was_cut() {
+    let whole: Arc<dyn Fs> = Arc::new(MemFs::new());
+    let (mut log, _) = Log::open(&whole, SMALL).unwrap();
+    while log.wal.segments().len() < 3 {
+        log.append(300).unwrap();
+    }
+    let segments = log.wal.segments();
+    let known = log.wal.active();
+    assert_eq!(known, segments[2].number);
+    let replay =
+        |fs: &dyn Fs, known| alluvium_wal::replay(fs, Path::new(DIR), known, &mut |_, _, _| Ok(()));
+    assert!(replay(&*whole, Some(known)).is_ok());
+    for info in &segments {
+        let path = segment(info.number.0);
+        let len = whole.open(&path).unwrap().len().unwrap();
+        for cut in 0..len {
+            let fs = copy_of(&whole);
+            fs.open_writable(&path).unwrap().set_len(cut).unwrap();
+            let cut_short = replay(&*fs, Some(known));
+            // What stands behind a sealed mark is not part of the log.
+            let is_whole = info.number != known && cut >= info.bytes;
+            assert_eq!(cut_short.is_ok(), is_whole, "{path:?} cut at {cut}");
+        }
+        let fs = copy_of(&whole);
+        fs.remove(&path).unwrap();
+        // That the first ones are gone is not for the log to tell.
+        assert_eq!(replay(&*fs, Some(known)).is_ok(), info.number == segments[0].number);
+    }
+    // The newest is named by the mark before it as well.
+    let fs = copy_of(&whole);
+    fs.remove(&segment(known.0)).unwrap();
+    assert!(replay(&*fs, None).is_err());
 }

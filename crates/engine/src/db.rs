@@ -67,8 +67,9 @@ impl Handle {
                 return Ok(());
             }
         }
-        core.cancel.store(true, Ordering::Release);
+        // Stopped first: a worker whose job is cancelled must not begin it again, over and over.
         core.schedule.stop();
+        core.cancel.store(true, Ordering::Release);
         core.durable.stop();
         let this_thread = thread::current().id();
         for thread in self.threads.lock().drain(..) {

@@ -12,6 +12,7 @@
 //! Waiting at a hard limit is by condition variable, and ends with the error of the background work
 //! if that work cannot get on.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -168,10 +169,7 @@ impl Stalls {
         let start = core.clock.monotonic();
         let waited = if core.background == Background::Manual {
             core.step().and_then(|worked| {
-                // Another thread may be at it, or just done.
-                let is_stuck =
-                    core.schedule.lock().is_idle() && must_wait(&core.view.load(), cause);
-                if worked || !is_stuck {
+                if worked || !is_stuck(core, cause) {
                     thread::yield_now();
                     return Ok(());
                 }
@@ -219,6 +217,17 @@ fn must_wait(view: &ReadView, cause: StallCause) -> bool {
         }),
         StallCause::L0Tables | StallCause::Debt => at_stop_limit(view, cause),
     }
+}
+
+/// Whether a writer has to wait for work that nobody does and nobody could do. All of it must hold
+/// at one moment: another thread may be at work, or just done, with more to do behind it.
+fn is_stuck(core: &Core, cause: StallCause) -> bool {
+    let schedule = core.schedule.lock();
+    let view = core.view.load();
+    schedule.is_idle()
+        && must_wait(&view, cause)
+        && !core.has_work(&schedule)
+        && Arc::ptr_eq(&view, &core.view.load())
 }
 
 fn stuck(core: &Core) -> Error {

@@ -84,8 +84,8 @@ bugs! {
     FlushBeforeLastInsert, Some(15), "slatedb 1857";
     /// A flush during replay says that the other keyspaces are flushed as well.
     ReplayFlushesForAll, Some(16), "slatedb 1625";
-    /// A recovery that is cut short has removed what it had yet to replace.
-    LogRemovedBeforeReplay, Some(17), "redb";
+    /// Recovery seals a torn log before what it drops is gone: cut short, it leaves a log with a hole.
+    SealedBeforeRemoval, Some(17), "redb";
     /// Compaction drops tombstones at any level.
     TombstonesDropped, Some(18), "rocksdb 2722, badger 2278";
     /// Compaction splits one key's versions over two tables.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::{
     BatchEntry, BatchReader, Bytes, Clock, FileName, FileNumber, FileNumbers, Fs, KeyspaceId, Seq,
 };
@@ -187,6 +188,15 @@ impl<'a> LogReplay<'a> {
             removed: Vec::new(),
             added: written.into_iter().map(|meta| (Level(0), Arc::new(meta))).collect(),
         });
+        if is_planted(Bug::ReplayFlushesForAll) {
+            let others = self.flushed.keys().filter(|other| **other != id);
+            edit.changes.extend(others.map(|other| KeyspaceChange {
+                keyspace: *other,
+                flushed: Some(last),
+                removed: Vec::new(),
+                added: Vec::new(),
+            }));
+        }
         self.manifest.apply(edit)?;
         self.flushed.insert(id, last);
         Ok(())

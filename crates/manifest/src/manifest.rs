@@ -21,6 +21,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::{Error, FileName, FileNumber, FileNumbers, Fs, Result};
 use alluvium_wal::{LogFileWriter, MAX_PAYLOAD_BYTES};
 
@@ -252,6 +253,9 @@ impl Manifest {
 
     /// Remembers the first failure, and passes it on.
     fn poison(&mut self, error: Error) -> Error {
+        if is_planted(Bug::ManifestGoesOnBehindGarbage) {
+            return error;
+        }
         self.poisoned.get_or_insert_with(|| Arc::new(error.clone()));
         error
     }

@@ -17,6 +17,7 @@ use std::path::Path;
 
 use alluvium_base::checksum::crc32;
 use alluvium_base::codec::Decoder;
+use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::{Error, FileNumber, Result, Seq};
 
 /// Bytes of the header of every log file.
@@ -214,7 +215,7 @@ impl RecordHeader {
         covered[36..44].copy_from_slice(&self.watermark.file.0.to_le_bytes());
         covered[44..52].copy_from_slice(&self.watermark.offset.to_le_bytes());
         let mut bytes = [0; RECORD_HEADER_BYTES];
-        bytes[..4].copy_from_slice(&crc32(&covered).to_le_bytes());
+        bytes[..4].copy_from_slice(&checksum(&covered).to_le_bytes());
         bytes[4..].copy_from_slice(&covered[8..]);
         bytes
     }
@@ -237,7 +238,7 @@ impl RecordHeader {
         let mut covered = [0; RECORD_HEADER_BYTES + 4];
         covered[..8].copy_from_slice(&at.file.0.to_le_bytes());
         covered[8..].copy_from_slice(&bytes[4..]);
-        if crc32(&covered) != crc {
+        if checksum(&covered) != crc {
             return None;
         }
         let first_seq = Seq::decode(decoder.u64()?)?;
@@ -246,6 +247,15 @@ impl RecordHeader {
         let is_sound = first_seq <= last_seq && watermark <= at;
         is_sound.then_some(Self { kind, len, payload_crc, first_seq, last_seq, watermark })
     }
+}
+
+/// The checksum of a header.
+#[inline]
+fn checksum(covered: &[u8; RECORD_HEADER_BYTES + 4]) -> u32 {
+    if is_planted(Bug::ChecksumWithoutHeader) {
+        return crc32(&covered[..20]);
+    }
+    crc32(covered)
 }
 
 /// How far a record with a payload of `len` bytes reaches, padding included.

@@ -16,6 +16,7 @@
 
 use std::sync::Arc;
 
+use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::sync::atomic::{AtomicU64, Ordering};
 use alluvium_base::sync::{Condvar, Mutex, OnceLock};
 use alluvium_base::{Error, Result};
@@ -103,7 +104,9 @@ impl SyncGroup {
         state.has_leader = true;
         drop(state);
         // Checked by each leader: those who waited for a sync that failed fail too.
-        let synced = self.check().and_then(|()| sync()).map_err(|error| self.poison(error));
+        let synced = self.check().and_then(|()| sync());
+        let is_forgiven = is_planted(Bug::FailedSyncRetried);
+        let synced = synced.map_err(|error| if is_forgiven { error } else { self.poison(error) });
         let mut state = self.state.lock();
         state.has_leader = false;
         if let Ok(synced) = synced {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use alluvium_base::checksum::crc32;
+use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::{Error, File, FileNumber, Fs, Result, Seq};
 
 use crate::format::{
@@ -115,6 +116,9 @@ impl LogFileWriter {
     }
 
     fn keep_failure(&mut self, result: Result<()>) -> Result<()> {
+        if is_planted(Bug::ManifestGoesOnBehindGarbage) {
+            return result.inspect_err(|_| self.offset += RECORD_HEADER_BYTES as u64);
+        }
         result.inspect_err(|error| self.poison = Some(Arc::new(error.clone())))
     }
 }

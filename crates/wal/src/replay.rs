@@ -23,6 +23,7 @@
 
 use std::path::{Path, PathBuf};
 
+use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::{Bytes, Error, FileName, FileNumber, Fs, Result, Seq};
 
 use crate::SegmentInfo;
@@ -103,7 +104,8 @@ pub fn replay(
     for (index, &number) in numbers.iter().enumerate() {
         let mut reader = walk.open(number)?;
         let previous = index.checked_sub(1).and_then(|index| numbers.get(index).copied());
-        if walk.segment(&mut reader, previous, each)? == Ended::Sealed {
+        let ended = walk.segment(&mut reader, previous, each)?;
+        if ended == Ended::Sealed || is_planted(Bug::ReplayGoesOn) {
             continue;
         }
         walk.stop(reader, &numbers[index + 1..])?;

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use alluvium_base::fs::Mapping;
+use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::{Error, File, FileName, FileNumber, FileNumbers, Fs, Result};
 
 use crate::format::{FILE_HEADER_BYTES, FileHeader, RECORD_HEADER_BYTES, Role, record_bytes};
@@ -188,7 +189,9 @@ impl SegmentMaker {
         let header = FileHeader { role: Role::Segment, number, predecessor, reserved }.encode();
         file.write_all_at(&header, 0).map_err(|error| Error::io("write", &path, error))?;
         sync()?;
-        self.fs.sync_dir(&self.dir).map_err(|error| Error::io("sync", &self.dir, error))?;
+        if !is_planted(Bug::SegmentNameUnsynced) {
+            self.fs.sync_dir(&self.dir).map_err(|error| Error::io("sync", &self.dir, error))?;
+        }
         Ok(Segment { number, path, file, writer, capacity, predecessor })
     }
 

@@ -19,6 +19,7 @@
 use std::io;
 use std::path::Path;
 
+use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::{Error, FileName, FileNumber, Fs, Result};
 
 use crate::Replayed;
@@ -30,8 +31,10 @@ use crate::format::{BARE_RECORD_BYTES, FILE_HEADER_BYTES, Place, RecordHeader, R
 ///
 /// Repeating it changes nothing, and a crash anywhere inside loses nothing that replay found.
 pub fn settle(fs: &dyn Fs, dir: &Path, replayed: &Replayed) -> Result<()> {
-    for &number in replayed.behind.iter().rev() {
-        remove(fs, dir, number)?;
+    let remove_dropped =
+        || replayed.behind.iter().rev().try_for_each(|&number| remove(fs, dir, number));
+    if !is_planted(Bug::SealedBeforeRemoval) {
+        remove_dropped()?;
     }
     let Some((last, older)) = replayed.segments.split_last() else { return Ok(()) };
     for segment in older {
@@ -40,6 +43,9 @@ pub fn settle(fs: &dyn Fs, dir: &Path, replayed: &Replayed) -> Result<()> {
         file.sync().map_err(|error| Error::io("sync", &path, error))?;
     }
     finish(fs, dir, last.number, replayed.unsealed_at)?;
+    if is_planted(Bug::SealedBeforeRemoval) {
+        remove_dropped()?;
+    }
     fs.sync_dir(dir).map_err(|error| Error::io("sync", dir, error))
 }
 

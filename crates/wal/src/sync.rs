@@ -9,6 +9,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::sync::Mutex;
 use alluvium_base::sync::atomic::{AtomicU64, Ordering};
 use alluvium_base::{Error, File, Fs, Result};
@@ -76,7 +77,10 @@ impl Shared {
         drop(cursor);
         files.push(UnsyncedFile { file, path });
         for UnsyncedFile { file, path } in files {
-            file.sync().map_err(|error| Error::io("sync", path, error))?;
+            let synced = file.sync().map_err(|error| Error::io("sync", path, error));
+            if !is_planted(Bug::SyncResultIgnored) {
+                synced?;
+            }
         }
         self.sync_count.fetch_add(1, Ordering::Relaxed);
         let is_next_wanted = self.group.is_wanted_beyond(goal);

@@ -175,7 +175,7 @@ fn records(manifest: &[u8]) -> Vec<u8> {
     let (fs, path) = (MemFs::new(), Path::new("MANIFEST-000001"));
     fs.create(path).and_then(|file| file.write_all_at(manifest, 0)).expect(GOOD);
     let mut pieces = Vec::new();
-    alluvium_wal::replay_file(&fs, path, FileNumber(1), &mut |payload| {
+    alluvium_wal::replay_file(&fs, path, FileNumber(1), &mut |payload, _| {
         put_piece(&mut pieces, payload);
         Ok(())
     })

@@ -37,8 +37,9 @@ const ADDRESS_SANITIZER: &str = "-Zsanitizer=address";
 /// the target (`fuzz/src/memory.rs`), and less.
 const MEMORY_LIMITS: &[&str] = &["-rss_limit_mb=1024", "-malloc_limit_mb=256"];
 
-/// Seconds after which an input counts as a hang.
-const SLOWEST_INPUT: &str = "-timeout=60";
+/// Seconds after which an input counts as a hang, and after which it is noted as slow. On the wall,
+/// not of work: a busy machine takes its time.
+const SLOWEST_INPUT: &[&str] = &["-timeout=600", "-report_slow_units=300"];
 
 /// Longer inputs find nothing that these do not.
 const LONGEST_INPUT: &str = "-max_len=16384";
@@ -105,7 +106,11 @@ impl Programs {
     /// A program with its limits and its dictionary, in the repository's root.
     pub(super) fn command(&self, machine: &Machine, name: &str, purpose: Purpose) -> Command {
         let mut command = Command::new(self.folder.join(name));
-        command.current_dir(&machine.root).args(MEMORY_LIMITS).args([SLOWEST_INPUT, LONGEST_INPUT]);
+        command
+            .current_dir(&machine.root)
+            .args(MEMORY_LIMITS)
+            .args(SLOWEST_INPUT)
+            .arg(LONGEST_INPUT);
         let dictionary = Path::new("fuzz/dictionaries").join(format!("{name}.dict"));
         if machine.root.join(&dictionary).exists() {
             command.arg(format!("-dict={}", dictionary.display()));

@@ -15,6 +15,9 @@ const POLL: Duration = Duration::from_millis(200);
 /// What Linux counts the work of a process in, a second.
 const TICKS_PER_SECOND: f64 = 100.0;
 
+/// What libFuzzer calls the file of an input that was slow.
+const SLOW_UNIT: &str = "/slow-unit-";
+
 /// A run to come.
 #[derive(Debug)]
 pub(super) struct Process {
@@ -94,6 +97,10 @@ fn read_output(name: &str, output: &str) -> Figures {
         } else if let Some(number) = word_after(line, " cov: ") {
             figures.coverage = number;
         } else if let Some(file) = line.split("Test unit written to ").nth(1) {
+            // Slow is not wrong.
+            if file.contains(SLOW_UNIT) {
+                continue;
+            }
             let what = what.take().unwrap_or_else(|| "it failed".to_owned());
             figures.findings.push(Finding { what, file: file.trim().to_owned() });
         } else if line.contains("' panicked at ")
@@ -150,6 +157,12 @@ mod tests {
                       artifact_prefix='x/'; Test unit written to x/crash-2\n";
         let findings = read_output("t", output).findings;
         assert_eq!(findings[0].what, "AddressSanitizer: heap-use-after-free on address 0x1");
+    }
+
+    #[test]
+    fn an_input_that_is_merely_slow_is_no_finding() {
+        let output = "artifact_prefix='x/'; Test unit written to x/slow-unit-3\n";
+        assert!(read_output("t", output).findings.is_empty());
     }
 
     #[test]

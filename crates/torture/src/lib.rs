@@ -9,6 +9,7 @@
 //! | [`crash`] | the power cut, or the process killed, at every operation of the disk, also in recovery |
 //! | [`fault`] | every operation of the disk failing in every way, once and for good |
 //! | [`model`] | random operations against an oracle |
+//! | [`history`] | operations of several threads at once: one order must explain every answer |
 //! | [`bytes`] | every bit flipped and every truncation of every file |
 //! | [`kill`] | locks, and a child process killed at random |
 //!
@@ -26,6 +27,7 @@ pub mod bytes;
 pub mod command;
 pub mod crash;
 pub mod fault;
+pub mod history;
 pub mod kill;
 pub mod layer;
 pub mod model;
@@ -39,4 +41,4 @@ use layer::Layer;
 
 /// Every layer, in the order of the published table.
 pub const LAYERS: &[&Layer] =
-    &[&crash::LAYER, &fault::LAYER, &model::LAYER, &bytes::LAYER, &kill::LAYER];
+    &[&crash::LAYER, &fault::LAYER, &model::LAYER, &history::LAYER, &bytes::LAYER, &kill::LAYER];

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use alluvium_torture::layer::Layer;
 use alluvium_torture::run::{Limits, replay, run};
-use alluvium_torture::{bytes, crash, fault, kill, model};
+use alluvium_torture::{bytes, crash, fault, history, kill, model};
 
 /// Tries `cases` cases from `seed` on; there must be at least `least` of what the layer counts, or
 /// the layer has shrunk.
@@ -37,6 +37,11 @@ fn every_fault_at_every_operation_is_survived() {
 #[test]
 fn random_operations_agree_with_the_oracle() {
     short(&model::LAYER, 0, 40, 800_000);
+}
+
+#[test]
+fn what_threads_do_at_once_has_one_order_that_explains_it() {
+    short(&history::LAYER, 0, 40, 5_500);
 }
 
 #[test]

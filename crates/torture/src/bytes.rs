@@ -35,6 +35,9 @@ pub const LAYER: Layer = Layer {
 /// Of a longer file, so many places are tried, evenly spread: what is long is reserved and zero.
 const MOST_PLACES: u64 = 200_000;
 
+/// Bytes of the watermark that a log ends with.
+const WATERMARK_BYTES: usize = 48;
+
 /// Even seeds damage a database that was closed, odd ones one whose process was killed; every two
 /// seeds take the next set of options.
 fn case(case: &Case<'_>) -> Result<(), Failure> {
@@ -148,6 +151,10 @@ impl Sample {
                 let what = "an earlier state is there, and nothing says that writes are lost";
                 return Err(Failure::of(trial, what));
             }
+            Outcome::Indifferent if self.means_something(path, damage) => {
+                let what = "a bit that means something is flipped, and nothing notices";
+                return Err(Failure::of(trial, what));
+            }
             Outcome::Reported
             | Outcome::NamedAnother
             | Outcome::OnlyChecked
@@ -155,6 +162,19 @@ impl Sample {
         }
         *tally.entry((kind_of(&name), outcome)).or_default() += 1;
         Ok(())
+    }
+
+    /// Whether the damage is to a byte in use that some checksum must cover. Those that are zero may
+    /// be padding or reserved room, and a log ends with a watermark that was never synced.
+    fn means_something(&self, path: &Path, damage: Damage) -> bool {
+        let Damage::Flip(bit) = damage else { return false };
+        let bytes = self.disk.read(path).unwrap_or_default();
+        let at = (bit / 8) as usize;
+        let is_log = path.extension().is_some_and(|extension| extension == "wal")
+            || path.to_string_lossy().contains("MANIFEST");
+        let last_used = bytes.iter().rposition(|&byte| byte != 0).unwrap_or_default();
+        let end = if is_log { last_used.saturating_sub(WATERMARK_BYTES) } else { bytes.len() };
+        at < end && bytes[at] != 0
     }
 
     /// Checks, opens and reads the damaged database.

@@ -19,7 +19,7 @@ use alluvium::{Db, Persist};
 use alluvium_testkit::{SimFs, Survival};
 use parking_lot::Mutex;
 
-use crate::layer::{Case, Failure, Layer, Threads, needs_nothing};
+use crate::layer::{Case, End, Failure, Layer, Threads, needs_nothing};
 use crate::option_sets::{self, OptionSet};
 use crate::states::{Content, differences, read_all};
 use crate::workload::{Run, Step, random_script, script};
@@ -86,7 +86,8 @@ fn enumerate(case: &Case<'_>, set: OptionSet, script: &[Step]) -> Result<(), Fai
     // What the observer sees of the run; the database stays with the one who runs it.
     let seen = run.clone();
     let failure = Arc::new(Mutex::new(None));
-    let watcher = Watcher { seen, only: case.session.only.clone(), failure: Arc::clone(&failure) };
+    let (only, end) = (case.session.only.clone(), case.session.end());
+    let watcher = Watcher { seen, only, end, failure: Arc::clone(&failure) };
     std::thread::scope(|_| {
         let images = Arc::new(Mutex::new(0));
         let counted = Arc::clone(&images);
@@ -116,6 +117,7 @@ fn enumerate(case: &Case<'_>, set: OptionSet, script: &[Step]) -> Result<(), Fai
 struct Watcher {
     seen: Run,
     only: Option<String>,
+    end: Arc<End>,
     failure: Arc<Mutex<Option<Failure>>>,
 }
 
@@ -123,7 +125,7 @@ impl Watcher {
     /// Looks at the disk before operation `at`; answers how many images that took. The first
     /// failure turns the machine off, which ends the run.
     fn look(&self, disk: &SimFs, at: u64) -> u64 {
-        if self.failure.lock().is_some() {
+        if self.failure.lock().is_some() || self.end.is_over() {
             return 0;
         }
         let mut images = 0;
@@ -211,7 +213,10 @@ impl Watcher {
         let found = read(&open(&again)?)?;
         if found != expected {
             let differences = differences(&expected, &found);
-            return Err(format!("after more writes and a second crash: {}", differences.join("; ")));
+            return Err(format!(
+                "after more writes and a second crash: {}",
+                differences.join("; ")
+            ));
         }
         Ok(())
     }

@@ -11,6 +11,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use alluvium_base::{Clock, SystemClock};
@@ -91,11 +92,25 @@ pub struct Session {
     pub only: Option<String>,
     /// The program that children are made from: this one, see [`crate::kill::child`].
     pub child: PathBuf,
+    end: Arc<End>,
+    figures: Mutex<Figures>,
+}
+
+/// When a session is over. Shared with what watches a disk from outside of a case.
+#[derive(Debug)]
+pub struct End {
     clock: SystemClock,
     /// When it is to end, in monotonic time.
     deadline: Option<std::time::Duration>,
     is_stopped: AtomicBool,
-    figures: Mutex<Figures>,
+}
+
+impl End {
+    /// Whether the time is up, or a case has failed.
+    pub fn is_over(&self) -> bool {
+        self.is_stopped.load(Ordering::Relaxed)
+            || self.deadline.is_some_and(|deadline| self.clock.monotonic() >= deadline)
+    }
 }
 
 impl Session {
@@ -103,19 +118,23 @@ impl Session {
     pub fn new(time: Option<std::time::Duration>, only: Option<String>, child: PathBuf) -> Self {
         let clock = SystemClock::new();
         let deadline = time.map(|time| clock.monotonic() + time);
-        let (is_stopped, figures) = (AtomicBool::new(false), Mutex::default());
-        Self { only, child, clock, deadline, is_stopped, figures }
+        let end = Arc::new(End { clock, deadline, is_stopped: AtomicBool::new(false) });
+        Self { only, child, end, figures: Mutex::default() }
+    }
+
+    /// When it is over.
+    pub fn end(&self) -> Arc<End> {
+        Arc::clone(&self.end)
     }
 
     /// Whether the time is up, or a case has failed.
     pub fn is_over(&self) -> bool {
-        self.is_stopped.load(Ordering::Relaxed)
-            || self.deadline.is_some_and(|deadline| self.clock.monotonic() >= deadline)
+        self.end.is_over()
     }
 
     /// Lets the other cases end.
     pub fn stop(&self) {
-        self.is_stopped.store(true, Ordering::Relaxed);
+        self.end.is_stopped.store(true, Ordering::Relaxed);
     }
 
     /// What was tried so far.
@@ -125,7 +144,7 @@ impl Session {
 
     /// Time since the session's clock began, for progress lines.
     pub fn elapsed(&self) -> std::time::Duration {
-        self.clock.monotonic()
+        self.end.clock.monotonic()
     }
 }
 

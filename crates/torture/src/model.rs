@@ -291,12 +291,22 @@ impl Driver {
             140..180 => self.ends_and_prefixes(slot, &keyspace),
             180..220 => self.start_scan(slot, &keyspace),
             220..380 => self.step_scans(2),
-            380..399 => {
+            380..385 => self.open_again(),
+            385..399 => {
                 if self.set.background == Background::Manual {
                     self.db().step().unwrap();
                 }
             }
             _ => self.checkpoint(),
+        }
+    }
+
+    /// The folder is taken, and stays so however often somebody asks.
+    fn open_again(&self) {
+        for attempt in 0..2 {
+            let opened = self.set.builder(&self.disk, &self.clock).open();
+            let kind = opened.map(drop).map_err(|error| error.kind());
+            assert_eq!(kind, Err(ErrorKind::Locked), "open a second time, attempt {attempt}");
         }
     }
 

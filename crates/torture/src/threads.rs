@@ -1,0 +1,344 @@
+//! Threads: writers, readers, flushes and compactions at once, on a simulated disk that never waits.
+//!
+//! | part | what is tried |
+//! |---|---|
+//! | [`race`] | batches seen whole and in order, own writes seen at once, conditional writes that lose no update; then the process dies, and it is all still there |
+//! | [`callbacks`] | when `commit_then` calls back, a power cut that instant loses nothing |
+//! | [`retries`] | a flush that fails on a full disk is tried again after pauses that grow |
+//!
+//! Memtables of one entry make each write a rotation and each rotation a flush, so that readers and
+//! writers meet replaced memtables, tables and versions all the time. Chance decides who meets whom;
+//! what is checked is true of every schedule.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use alluvium::{
+    Background, Clock, Condition, Db, ErrorKind, Keyspace, LogMode, Persist, Put, Read, Snapshot,
+};
+use alluvium_base::SystemClock;
+use alluvium_testkit::{Fault, FaultPlan, OpClass, SimClock, SimFs, Survival};
+use parking_lot::Mutex;
+
+use crate::layer::{Case, Failure, Layer, Threads, needs_nothing};
+use crate::option_sets::OptionSet;
+use crate::run::said_by;
+
+/// What is counted.
+const WRITES: &str = "writes among threads";
+const READS: &str = "reads among threads";
+
+/// The layer.
+pub const LAYER: Layer = Layer {
+    name: "threads",
+    what: "threads that write, read, flush and compact at once: batches whole and in order, no \
+           update lost, called back only when durable",
+    unit: WRITES,
+    case,
+    threads: Threads::One,
+    needs: needs_nothing,
+};
+
+/// Threads that write keys of their own.
+const WRITERS: u64 = 3;
+/// Threads that add to the same counter.
+const ADDERS: u64 = 2;
+/// Threads that read.
+const READERS: u64 = 3;
+/// How long one race lasts.
+const RACE: Duration = Duration::from_millis(400);
+/// Writes that ask to be called back, and threads that make them.
+const CALLBACKS: u64 = 40;
+const CALLERS: u64 = 2;
+/// How long a full disk stays full.
+const FULL: Duration = Duration::from_millis(400);
+
+/// The seed chooses the options.
+fn case(case: &Case<'_>) -> Result<(), Failure> {
+    let mode = if case.seed.is_multiple_of(2) { LogMode::Mapped } else { LogMode::Buffered };
+    let mut set = OptionSet::tiny(mode);
+    set.background = Background::Threads(2);
+    set.keyspace.write_buffer_size = [1, 1, 400, 2 << 10][(case.seed / 2 % 4) as usize];
+    set.keyspace.l0_trigger = 2;
+    // Nobody is to wait for long: what is looked for is what happens at once.
+    set.keyspace.max_write_buffers = 16;
+    set.keyspace.l0_slowdown = 200;
+    set.keyspace.l0_stop = 400;
+    race(case, &set)?;
+    callbacks(case, &set)?;
+    retries(case, &set)
+}
+
+/// The first thing that any thread found.
+#[derive(Debug, Default)]
+struct Found {
+    what: Mutex<Option<String>>,
+    is_over: AtomicBool,
+}
+
+impl Found {
+    /// Runs one step of a thread; answers whether to go on.
+    fn check(&self, step: Result<(), String>) -> bool {
+        if let Err(what) = step {
+            self.what.lock().get_or_insert(what);
+            self.is_over.store(true, Ordering::Relaxed);
+        }
+        !self.is_over.load(Ordering::Relaxed)
+    }
+}
+
+fn failed(error: alluvium::Error) -> String {
+    format!("an operation failed: {error}")
+}
+
+fn key_of(writer: u64) -> String {
+    format!("writer {writer}")
+}
+
+/// The number that is stored, if there is one.
+fn number(view: &impl Read, key: &str) -> Result<Option<u64>, String> {
+    let Some(value) = view.get(key).map_err(failed)? else { return Ok(None) };
+    let text = String::from_utf8_lossy(&value);
+    text.parse().map(Some).map_err(|_| format!("{key} is not a number: {text}"))
+}
+
+/// What the threads of a race share.
+struct Arena {
+    db: Db,
+    other: Keyspace,
+    found: Found,
+    /// By writer, the number that was acknowledged last.
+    acknowledged: [AtomicU64; WRITERS as usize],
+    added: AtomicU64,
+    read: AtomicU64,
+}
+
+/// All at once for a while; then everything is looked at, before and after the process died.
+fn race(case: &Case<'_>, set: &OptionSet) -> Result<(), Failure> {
+    let (disk, clock) = (SimFs::new(case.seed), SimClock::new(1_000_000));
+    disk.set_mapping_supported(set.log_mode == LogMode::Mapped);
+    let db = set.builder(&disk, &clock).open()?;
+    let other = db.keyspace("other", set.keyspace.clone())?;
+    let arena = Arena {
+        db,
+        other,
+        found: Found::default(),
+        acknowledged: Default::default(),
+        added: AtomicU64::new(0),
+        read: AtomicU64::new(0),
+    };
+    arena.db.insert("counter", "0")?;
+    std::thread::scope(|scope| {
+        let arena = &arena;
+        let mut threads = Vec::new();
+        for writer in 0..WRITERS {
+            threads.push(scope.spawn(move || arena.write(writer)));
+        }
+        for _ in 0..ADDERS {
+            threads.push(scope.spawn(|| arena.add()));
+        }
+        for reader in 0..READERS {
+            threads.push(scope.spawn(move || arena.read(reader)));
+        }
+        let clock = SystemClock::new();
+        while clock.monotonic() < RACE && !arena.found.is_over.load(Ordering::Relaxed) {
+            clock.sleep(Duration::from_millis(5));
+        }
+        arena.found.is_over.store(true, Ordering::Relaxed);
+        for thread in threads {
+            if let Err(panic) = thread.join() {
+                arena.found.check(Err(said_by(&*panic)));
+            }
+        }
+    });
+    if let Some(what) = arena.found.what.lock().take() {
+        return Err(what.into());
+    }
+    let written: u64 = arena.acknowledged.iter().map(|n| n.load(Ordering::Relaxed)).sum();
+    case.count(WRITES, written + arena.added.load(Ordering::Relaxed));
+    case.count(READS, arena.read.load(Ordering::Relaxed));
+    let look = |db: &Db, when: &str| {
+        arena.look_at_the_end(db).map_err(|what| Failure::from(format!("{when}: {what}")))
+    };
+    look(&arena.db, "at the end")?;
+    look(&set.builder(&disk.kill(), &clock).open()?, "after the process died")?;
+    arena.db.wait_idle()?;
+    look(&arena.db, "when nothing runs")
+}
+
+impl Arena {
+    /// Counts up in both keyspaces, one batch for each number, and reads its own writes.
+    fn write(&self, writer: u64) {
+        let key = key_of(writer);
+        for n in 1.. {
+            let step = || {
+                let mut batch = self.db.batch();
+                batch.insert(&self.db.default_keyspace(), &key, n.to_string());
+                batch.insert(&self.other, &key, n.to_string());
+                batch.insert(&self.other, format!("{key}: {}", n % 40), n.to_string());
+                batch.commit(Persist::Buffer).map_err(failed)?;
+                self.acknowledged[writer as usize].store(n, Ordering::Relaxed);
+                let own = number(&self.db, &key)?;
+                if own != Some(n) {
+                    return Err(format!("{key} wrote {n} and reads {own:?}"));
+                }
+                Ok(())
+            };
+            if !self.found.check(step()) {
+                return;
+            }
+        }
+    }
+
+    /// Adds one to the counter, over and over, if nobody else did meanwhile.
+    fn add(&self) {
+        let step = || {
+            let old = number(&self.db, "counter")?.ok_or("the counter is gone")?;
+            let only_if = Condition::Equals(old.to_string().into());
+            let put = Put { only_if, ttl: None };
+            match self.db.default_keyspace().put("counter", (old + 1).to_string(), put) {
+                Ok(()) => drop(self.added.fetch_add(1, Ordering::Relaxed)),
+                Err(error) if error.kind() == ErrorKind::Conflict => {}
+                Err(error) => return Err(failed(error)),
+            }
+            Ok(())
+        };
+        while self.found.check(step()) {}
+    }
+
+    /// Numbers only ever grow, and a snapshot sees both keyspaces at one moment.
+    fn read(&self, reader: u64) {
+        let mut seen = [0; WRITERS as usize];
+        for turn in reader.. {
+            let step = || {
+                for writer in 0..WRITERS {
+                    let last = &mut seen[writer as usize];
+                    let found = if turn % 2 == 0 {
+                        number(&self.db, &key_of(writer))?.unwrap_or_default()
+                    } else {
+                        self.read_snapshot(&self.db.snapshot(), writer)?
+                    };
+                    if found < *last {
+                        return Err(format!("writer {writer} was at {last} and is at {found}"));
+                    }
+                    *last = found;
+                }
+                self.read.fetch_add(WRITERS, Ordering::Relaxed);
+                Ok(())
+            };
+            let mut step = step;
+            if !self.found.check(step()) {
+                return;
+            }
+        }
+    }
+
+    fn read_snapshot(&self, snapshot: &Snapshot, writer: u64) -> Result<u64, String> {
+        let key = key_of(writer);
+        let one = number(snapshot, &key)?;
+        let other = number(&snapshot.of(&self.other), &key)?;
+        if one != other {
+            return Err(format!("a snapshot sees half a batch of {key}: {one:?} and {other:?}"));
+        }
+        Ok(one.unwrap_or_default())
+    }
+
+    /// Everything acknowledged is there.
+    fn look_at_the_end(&self, db: &Db) -> Result<(), String> {
+        let other = db.find_keyspace("other").map_err(failed)?.ok_or("a keyspace is gone")?;
+        for (writer, acknowledged) in (0..).zip(&self.acknowledged) {
+            let wanted = acknowledged.load(Ordering::Relaxed);
+            let key = key_of(writer);
+            let found = [number(db, &key)?, number(&other, &key)?];
+            if found.iter().any(|found| found.unwrap_or_default() != wanted) {
+                return Err(format!("{key} wrote {wanted}, and there is {found:?}"));
+            }
+            for slot in 0..40 {
+                let newest = (1..=wanted).rev().take(40).find(|n| n % 40 == slot);
+                let found = number(&other, &format!("{key}: {slot}"))?;
+                if found != newest {
+                    return Err(format!("{key}, {slot}: {newest:?} was written, {found:?} is there"));
+                }
+            }
+        }
+        let added = self.added.load(Ordering::Relaxed);
+        let counter = number(db, "counter")?.unwrap_or_default();
+        if counter != added {
+            return Err(format!("{added} were added, and the counter is at {counter}"));
+        }
+        Ok(())
+    }
+}
+
+/// What was called back is in an image taken by the callback.
+fn callbacks(case: &Case<'_>, set: &OptionSet) -> Result<(), Failure> {
+    let (disk, clock) = (SimFs::new(case.seed), SimClock::new(1_000_000));
+    disk.set_mapping_supported(set.log_mode == LogMode::Mapped);
+    let db = set.builder(&disk, &clock).open()?;
+    let images: Arc<Mutex<Vec<(String, SimFs)>>> = Arc::default();
+    std::thread::scope(|scope| {
+        for caller in 0..CALLERS {
+            let (db, disk, images) = (&db, &disk, &images);
+            scope.spawn(move || {
+                for n in 0..CALLBACKS / CALLERS {
+                    let key = format!("{caller}.{n}");
+                    let mut batch = db.batch();
+                    batch.insert(&db.default_keyspace(), &key, "");
+                    let (disk, images) = (disk.clone(), Arc::clone(images));
+                    let then = move |outcome: alluvium::Result<()>| {
+                        outcome.expect("a sound disk");
+                        images.lock().push((key, disk.crash(Survival::None)));
+                    };
+                    batch.commit_then(Persist::Sync, then).expect("a sound disk");
+                }
+            });
+        }
+    });
+    db.close()?;
+    let images = std::mem::take(&mut *images.lock());
+    if images.len() as u64 != CALLBACKS {
+        return Err(format!("{} of {CALLBACKS} were called back", images.len()).into());
+    }
+    for (key, image) in images {
+        if !set.builder(&image, &clock).open()?.contains_key(&key)? {
+            return Err(format!("{key} was called back, and a power cut loses it").into());
+        }
+        case.count(WRITES, 1);
+    }
+    Ok(())
+}
+
+/// A flush that cannot get on is not tried more often than its pauses allow.
+fn retries(case: &Case<'_>, set: &OptionSet) -> Result<(), Failure> {
+    let (disk, clock) = (SimFs::new(case.seed), SimClock::new(1_000_000));
+    disk.set_mapping_supported(set.log_mode == LogMode::Mapped);
+    let db = set.builder(&disk, &clock).open()?;
+    db.insert("k", "before")?;
+    db.wait_idle()?;
+    let full = FaultPlan::from_nth(0, Fault::Enospc).only_on(&[OpClass::Create]);
+    disk.set_faults(full.only_paths_with(".table"));
+    disk.start_trace();
+    let real = SystemClock::new();
+    let began = real.monotonic();
+    db.insert("k", "while it is full")?;
+    // Its error says that the disk is full; the flush is tried again in the background.
+    drop(db.flush());
+    real.sleep(FULL);
+    let attempts = disk.trace().into_iter().filter(|op| op.class == OpClass::Create).count();
+    // The first pause is of 20 ms, and each is twice as long as the one before.
+    let elapsed_ms = real.monotonic().saturating_sub(began).as_millis() as u64;
+    let most = 3 + (elapsed_ms / 20 + 1).ilog2() as usize;
+    if attempts > most {
+        let what = format!("on a full disk a flush was tried {attempts} times in {elapsed_ms} ms");
+        return Err(what.into());
+    }
+    disk.set_faults(FaultPlan::none());
+    db.flush().or_else(|_| db.wait_idle().or_else(|_| db.flush()))?;
+    let found = db.get("k")?;
+    if found.as_deref() != Some(b"while it is full") {
+        return Err("a full disk lost a write".to_owned().into());
+    }
+    case.count("attempts on a full disk", attempts as u64);
+    Ok(())
+}

@@ -14,6 +14,7 @@ Examples:
   alluvium scan --prefix user: --limit 10     the first ten keys that begin with `user:`
   alluvium import people.jsonl --key id       read a file of JSON lines
   alluvium tree                               draw the levels
+  alluvium repair DAMAGED NEW                 save what can be read of a damaged database
   echo 'count' | alluvium --db DIR            commands from a pipe
   alluvium bench fillrandom,readrandom        measure this machine
 
@@ -69,6 +70,8 @@ pub(crate) enum Command {
     Tree(command::tree::Arguments),
     /// Verify the files without opening the database; exit code 4 when one is damaged
     Check(command::check::Arguments),
+    /// Save what can be read of a damaged database to a new folder; exit code 1 when not all is saved
+    Repair(command::repair::Arguments),
     /// Compact everything down to the last level: dead entries give back their space
     Compact,
     /// Copy the database to a new folder, itself an openable database

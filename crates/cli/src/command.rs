@@ -10,6 +10,7 @@ pub(crate) mod export;
 pub(crate) mod get;
 pub(crate) mod import;
 mod range;
+pub(crate) mod repair;
 pub(crate) mod scan;
 pub(crate) mod set;
 pub(crate) mod stats;
@@ -36,6 +37,7 @@ pub(crate) fn run(arguments: Arguments, output: &mut Output) -> Result<()> {
         Command::Stats => stats::run(target, output),
         Command::Tree(arguments) => tree::run(target, &arguments, output),
         Command::Check(arguments) => check::run(target, &arguments, output),
+        Command::Repair(arguments) => repair::run(&arguments, output),
         Command::Compact => compact::run(target, output),
         Command::Checkpoint(arguments) => checkpoint::run(target, &arguments, output),
         Command::Bench(arguments) => bench::run(target, &arguments, output),

@@ -25,6 +25,8 @@ pub(crate) enum Failure {
     Data(String),
     /// Files are damaged.
     Damaged(String),
+    /// A repair could not save all, or cannot be sure of it.
+    Incomplete(String),
 }
 
 impl fmt::Display for Failure {
@@ -33,7 +35,8 @@ impl fmt::Display for Failure {
             Self::Usage(message)
             | Self::KeyMissing(message)
             | Self::Data(message)
-            | Self::Damaged(message) => f.write_str(message),
+            | Self::Damaged(message)
+            | Self::Incomplete(message) => f.write_str(message),
         }
     }
 }
@@ -54,7 +57,7 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     if kind_of(error) == Some(ErrorKind::Corrupt) {
         say(format_args!(
             "hint: `alluvium check --deep` lists all damage; restore the file from a checkpoint or \
-             backup"
+             backup, or save what can be read with `alluvium repair FROM TO`"
         ));
     }
     ExitCode::from(code(error))
@@ -97,7 +100,7 @@ fn code(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<Failure>() {
         Some(Failure::Usage(_)) => return 2,
         Some(Failure::KeyMissing(_)) => return 3,
-        Some(Failure::Data(_)) => return 1,
+        Some(Failure::Data(_) | Failure::Incomplete(_)) => return 1,
         Some(Failure::Damaged(_)) => return 4,
         None => {}
     }

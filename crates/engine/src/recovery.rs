@@ -18,10 +18,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use alluvium_base::fs::LockGuard;
+use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::sync::atomic::AtomicBool;
 use alluvium_base::sync::{ArcSwap, Mutex, OnceLock, RecursiveRwLock};
 use alluvium_base::{Clock, FileName, FileNumber, FileNumbers, Fs, KeyspaceId, Seq};
-use alluvium_manifest::{Cause, Manifest, VersionEdit};
+use alluvium_manifest::{Cause, Manifest, ManifestOptions, VersionEdit};
 use alluvium_table::BlockCache;
 use alluvium_wal::{WalConfig, renew, replay, settle, start};
 
@@ -45,7 +46,6 @@ pub(crate) fn recover(builder: Builder) -> Result<Core> {
     let lock = take_lock(&*fs, &dir)?;
     let names = list_files(&*fs, &dir)?;
     let (mut manifest, numbers) = open_manifest(&builder, &names)?;
-    manifest.set_rewrite_min_bytes(builder.max_manifest_bytes);
     adopt_default_keyspace(&builder, &mut manifest)?;
     crate::options_file::write(&builder)?;
 
@@ -171,7 +171,7 @@ fn prepare_folder(builder: &Builder) -> Result<()> {
     let (fs, dir) = (&builder.fs, &builder.dir);
     let current = FileName::Current.in_dir(dir);
     let exists = fs.exists(&current).map_err(|error| Error::io("look for", &current, error))?;
-    if !exists && !builder.create_if_missing {
+    if !exists && !builder.create_if_missing && !has_data(&**fs, dir) {
         return Err(Error::invalid(format!(
             "there is no database in {}: create_if_missing is off",
             dir.display()
@@ -179,6 +179,12 @@ fn prepare_folder(builder: &Builder) -> Result<()> {
     }
     // Whoever wrote CURRENT made the folder durable first.
     if exists { Ok(()) } else { create_dir_durably(&**fs, dir) }
+}
+
+/// Whether the folder holds tables or logs: without `CURRENT` that is damage, not "no database".
+fn has_data(fs: &dyn Fs, dir: &Path) -> bool {
+    let is_data = |name: &FileName| matches!(name, FileName::Table(_) | FileName::Wal(_));
+    list_files(fs, dir).is_ok_and(|names| names.iter().any(is_data))
 }
 
 /// Creates `dir` and those above it that are missing, and makes all their names durable: a power
@@ -212,6 +218,9 @@ pub(crate) fn take_lock(fs: &dyn Fs, dir: &Path) -> Result<Box<dyn LockGuard>> {
     let path = FileName::Lock.in_dir(dir);
     fs.lock(&path).map_err(|error| {
         if error.kind() == std::io::ErrorKind::WouldBlock {
+            if is_planted(Bug::LockRemovedByLoser) {
+                fs.remove(&path).unwrap_or_default();
+            }
             Error::Locked { path: path.clone() }
         } else {
             Error::io("lock", &path, error)
@@ -228,14 +237,16 @@ pub(crate) fn list_files(fs: &dyn Fs, dir: &Path) -> Result<Vec<FileName>> {
 fn open_manifest(builder: &Builder, names: &[FileName]) -> Result<(Manifest, Arc<FileNumbers>)> {
     let (fs, dir) = (&builder.fs, &builder.dir);
     let now_ms = builder.clock.now_ms();
+    let options = ManifestOptions { rewrite_min_bytes: builder.max_manifest_bytes };
     let highest = names.iter().filter_map(|name| name.number()).max().unwrap_or_default();
+    let highest = if is_planted(Bug::FileNumberReused) { FileNumber(0) } else { highest };
     let unused = FileNumber(highest.0 + 1);
     if names.contains(&FileName::Current) {
         let recovered = Manifest::recover(Arc::clone(fs), dir)?;
         let next = recovered.state.next_file.max(unused);
         let numbers = Arc::new(FileNumbers::starting_at(next));
         let manifest =
-            Manifest::start(Arc::clone(fs), dir, recovered, Arc::clone(&numbers), now_ms)?;
+            Manifest::start(Arc::clone(fs), dir, recovered, Arc::clone(&numbers), now_ms, options)?;
         return Ok((manifest, numbers));
     }
     // A crash while a database is made leaves a manifest at most. Data without CURRENT is damage.
@@ -244,11 +255,14 @@ fn open_manifest(builder: &Builder, names: &[FileName]) -> Result<(Manifest, Arc
         return Err(Error::corrupt(
             FileName::Current.in_dir(dir),
             0,
-            format!("it is missing, though the folder holds {orphan}: restore it from a backup"),
+            format!(
+                "it is missing, though the folder holds {orphan}: restore it from a backup, or \
+                 save what can be read with `alluvium repair`"
+            ),
         ));
     }
     let numbers = Arc::new(FileNumbers::starting_at(unused));
-    let manifest = Manifest::create(Arc::clone(fs), dir, Arc::clone(&numbers), now_ms)?;
+    let manifest = Manifest::create(Arc::clone(fs), dir, Arc::clone(&numbers), now_ms, options)?;
     Ok((manifest, numbers))
 }
 

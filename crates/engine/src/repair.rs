@@ -43,8 +43,8 @@ use crate::{Error, Result};
 
 use history::{History, read_history};
 use log::{LogExtent, read_log, survey_log};
-use merge::{Input, Outcome, Rank};
-use tables::{FoundTable, Role, choose, report_unread, survey_tables};
+use merge::{Input, Rank};
+use tables::{FoundTable, Role, choose, describe, report_unread, survey_tables};
 use target::{NewKeyspace, Target};
 
 pub use report::{
@@ -133,7 +133,7 @@ impl Repair {
     fn survey(fs: Arc<dyn Fs>, from: &Path, names: &[FileName]) -> Result<Self> {
         let mut report = RepairReport::default();
         let history = read_history(&*fs, from, names, &mut report.files)?;
-        let log = survey_log(&*fs, from, names, &mut report.files)?;
+        let log = survey_log(&*fs, from, names, history.log, &mut report.files)?;
         let mut tables = survey_tables(&*fs, from, names, &history)?;
         report.knowledge = choose(&history, &log, &mut tables, &mut report.doubts);
         report.doubts.extend(log.doubts.iter().cloned());
@@ -268,7 +268,8 @@ impl Repair {
         let has_gaps = self.log.has_gaps();
         let (tables, outcomes, uncertain) = target.merge(id, &options, inputs, has_gaps)?;
         for outcome in outcomes {
-            let file = self.describe(&outcome, apart.is_none().then(|| name.clone()));
+            let keyspace = apart.is_none().then(|| name.clone());
+            let file = describe(&self.tables, &outcome, keyspace);
             self.report.files.push(file);
         }
         if self.report.knowledge != Knowledge::Whole {
@@ -327,47 +328,6 @@ impl Repair {
             Some(table) => (like_table(table), OptionsSource::Table),
             None => (KeyspaceOptions::default(), OptionsSource::Defaults),
         }
-    }
-
-    /// The line of a table that was read.
-    fn describe(&self, outcome: &Outcome, keyspace: Option<String>) -> RepairedFile {
-        let (Rank::Table(number) | Rank::Log(number)) = outcome.rank;
-        let mut file = RepairedFile::new(FileName::Table(number).to_string(), FileFate::Read);
-        file.keyspace = keyspace;
-        file.saved_entries = outcome.saved_entries;
-        let Some(table) = self.tables.get(&number) else { return file };
-        file.notes.extend(table.damage.iter().map(ToString::to_string));
-        if table.damage.is_empty() && outcome.is_whole() {
-            return file;
-        }
-        let expected = table.entry_count();
-        if expected == Some(outcome.saved_entries) {
-            let notes = outcome.lost.iter().map(|lost| format!("{}: no entries there", lost.what));
-            file.notes.extend(notes);
-            return file;
-        }
-        let (first, last) = table.range().unzip();
-        for lost in &outcome.lost {
-            let first = lost.first_key.clone().or_else(|| first.clone());
-            let last = lost.last_key.clone().or_else(|| last.clone());
-            file.lose(Loss {
-                offset: lost.offset,
-                bytes: lost.bytes,
-                what: lost.what.clone(),
-                keys: Some(LostKeys { first, last }),
-            });
-        }
-        let what = match (&outcome.error, outcome.refused) {
-            (Some(error), _) => Some(error.to_string()),
-            (None, 0) if outcome.lost.is_empty() => Some("entries are missing".to_owned()),
-            (None, 0) => None,
-            (None, refused) => Some(format!("{refused} entries make no sense")),
-        };
-        if let Some(what) = what {
-            file.lose(Loss { offset: 0, bytes: 0, what, keys: Some(LostKeys { first, last }) });
-        }
-        file.lost_entries = expected.and_then(|all| all.checked_sub(outcome.saved_entries));
-        file
     }
 }
 

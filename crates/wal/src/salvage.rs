@@ -65,6 +65,11 @@ pub struct SalvagedLog {
     pub has_header: bool,
     /// The segment that stood before this one, if the header says so.
     pub predecessor: Option<FileNumber>,
+    /// The segment that followed this one, if the sealed mark says so.
+    pub successor: Option<FileNumber>,
+    /// How many bytes the file is shorter than it was made, if it was cut: what they held is not
+    /// known, nor whether they held anything.
+    pub cut_bytes: u64,
 }
 
 /// Reads segment `number` in `dir` and hands every record that verifies to `each`, whose error ends
@@ -103,8 +108,13 @@ fn salvage(
     match reader.header {
         FoundHeader::Valid(header) => {
             (log.has_header, log.predecessor) = (true, header.predecessor);
+            log.cut_bytes = header.reserved.saturating_sub(reader.len);
         }
-        FoundHeader::Damaged => skip_file_header(&mut reader, &mut log),
+        FoundHeader::Damaged => {
+            skip_file_header(&mut reader, &mut log);
+            // Not even the header is whole, which would say how much more there was.
+            log.cut_bytes = FILE_HEADER_BYTES.saturating_sub(reader.len);
+        }
     }
     while !log.is_sealed {
         let step = match reader.step() {
@@ -121,7 +131,11 @@ fn salvage(
                 each(SalvagedRecord { first_seq, last_seq, payload, offset })?;
             }
             Step::Watermark { .. } => {}
-            Step::Sealed { .. } => log.is_sealed = true,
+            Step::Sealed { header } => {
+                // Whatever stood behind the mark is not part of the log.
+                (log.is_sealed, log.cut_bytes) = (true, 0);
+                log.successor = header.successor();
+            }
             Step::Unverified => match skip(&mut reader, &mut log) {
                 Ok(true) => {}
                 Ok(false) => break,

@@ -7,4 +7,5 @@ mod damage;
 mod import_export;
 mod inspection;
 mod program;
+mod repair;
 mod shell;

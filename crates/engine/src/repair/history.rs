@@ -40,8 +40,6 @@ pub(super) struct History {
     has_first: bool,
     /// Whether some record is missing, other than at the end.
     pub(super) has_gaps: bool,
-    /// Whether something at the end does not verify: a crash leaves such, and rot.
-    pub(super) is_torn: bool,
     pub(super) keyspaces: BTreeMap<KeyspaceId, KnownKeyspace>,
     pub(super) dropped: BTreeSet<KeyspaceId>,
     /// Tables that were live when last heard of.
@@ -51,6 +49,8 @@ pub(super) struct History {
     next_file: FileNumber,
     pub(super) next_keyspace: u32,
     pub(super) last_seq: Seq,
+    /// A segment of the log that must be there.
+    pub(super) log: Option<FileNumber>,
 }
 
 /// What is known of one keyspace.
@@ -98,6 +98,9 @@ impl History {
         }
         self.next_keyspace = self.next_keyspace.max(record.next_keyspace.0);
         let edit = record.edit;
+        if let Some(log) = edit.log {
+            self.log = (log > FileNumber(0)).then_some(log);
+        }
         for id in edit.dropped {
             self.has_gaps |= self.keyspaces.remove(&id).is_none();
             self.dropped.insert(id);
@@ -282,13 +285,16 @@ fn note_damage(
 ) {
     history.has_gaps |= !nonsense.is_empty();
     nonsense.into_iter().for_each(|loss| file.lose(loss));
+    if salvaged.cut_bytes > 0 {
+        let what = "the file was cut: nobody knows what stood there, if anything did".to_owned();
+        file.lose(Loss { offset: 0, bytes: salvaged.cut_bytes, what, keys: None });
+    }
     for skipped in &salvaged.skipped {
         if skipped.offset == 0 {
             file.notes.push(skipped.what.clone());
             continue;
         }
         history.has_gaps |= !skipped.reaches_end;
-        history.is_torn |= skipped.reaches_end;
         file.lose(Loss {
             offset: skipped.offset,
             bytes: skipped.bytes,

@@ -96,16 +96,19 @@ impl LogExtent {
     }
 }
 
-/// Reads the whole log in `dir` once; each segment gets its line among `files`.
+/// Reads the whole log in `dir` once; each segment gets its line among `files`. `known` is a segment
+/// that must be there.
 pub(super) fn survey_log(
     fs: &dyn Fs,
     dir: &Path,
     names: &[FileName],
+    known: Option<FileNumber>,
     files: &mut Vec<RepairedFile>,
 ) -> Result<LogExtent> {
     let mut extent = LogExtent { segments: segments(names), ..LogExtent::default() };
     let mut seen = Seen::default();
     let mut previous: Option<(FileNumber, bool)> = None;
+    let mut needed = BTreeSet::from_iter(known);
     for (index, &number) in extent.segments.iter().enumerate() {
         let mut file = RepairedFile::new(FileName::Wal(number).to_string(), FileFate::Read);
         let mut taken = 0;
@@ -132,6 +135,7 @@ pub(super) fn survey_log(
                 let is_last = index + 1 == extent.segments.len();
                 note_damage(&salvaged, is_last, &mut file, &mut extent.doubts);
                 note_chain(&salvaged, previous, &mut file);
+                needed.extend(salvaged.successor);
                 previous = Some((number, salvaged.is_sealed));
             }
             Err(error @ Error::Version { .. }) => return Err(error),
@@ -143,10 +147,18 @@ pub(super) fn survey_log(
         }
         files.push(file);
     }
+    for &number in needed.difference(&extent.segments.iter().copied().collect()) {
+        let name = FileName::Wal(number).to_string();
+        extent.doubts.push(format!("the log went on in {name}, which is missing"));
+        let mut file = RepairedFile::new(name, FileFate::Missing);
+        let what = "the file is missing".to_owned();
+        file.lose(Loss { offset: 0, bytes: 0, what, keys: None });
+        files.push(file);
+    }
     if let Some((number, true)) = previous {
         extent.doubts.push(format!(
-            "{} says that a segment follows it, and none is there: either a crash came while the \
-             database was opened, or the end of the log is lost",
+            "{} is ended, and no segment follows it: either a crash came while the database was \
+             opened, or the end of the log is lost",
             FileName::Wal(number)
         ));
     }
@@ -216,6 +228,11 @@ fn note_damage(
     file: &mut RepairedFile,
     doubts: &mut Vec<String>,
 ) {
+    if salvaged.cut_bytes > 0 {
+        let what = "the file was cut: nobody knows what stood there, if anything did".to_owned();
+        doubts.extend(is_last.then(|| "the log was cut at its end".to_owned()));
+        file.lose(Loss { offset: 0, bytes: salvaged.cut_bytes, what, keys: None });
+    }
     for skipped in &salvaged.skipped {
         if skipped.offset == 0 {
             file.notes.push(skipped.what.clone());

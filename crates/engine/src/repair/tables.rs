@@ -23,7 +23,7 @@ use alluvium_table::{TableOptions, TableSummary};
 
 use super::history::History;
 use super::log::LogExtent;
-use super::merge::open_table;
+use super::merge::{Outcome, Rank, open_table};
 use super::report::{FileFate, Knowledge, Loss, LostKeys, RepairedFile};
 use crate::{Error, Result};
 
@@ -185,6 +185,51 @@ fn contradictions(
         found.push(format!("the log has entries of a keyspace that {name} does not know"));
     }
     found
+}
+
+/// The line of a table that was read.
+pub(super) fn describe(
+    tables: &BTreeMap<FileNumber, FoundTable>,
+    outcome: &Outcome,
+    keyspace: Option<String>,
+) -> RepairedFile {
+    let (Rank::Table(number) | Rank::Log(number)) = outcome.rank;
+    let mut file = RepairedFile::new(FileName::Table(number).to_string(), FileFate::Read);
+    file.keyspace = keyspace;
+    file.saved_entries = outcome.saved_entries;
+    let Some(table) = tables.get(&number) else { return file };
+    file.notes.extend(table.damage.iter().map(ToString::to_string));
+    if table.damage.is_empty() && outcome.is_whole() {
+        return file;
+    }
+    let expected = table.entry_count();
+    if expected == Some(outcome.saved_entries) {
+        let notes = outcome.lost.iter().map(|lost| format!("{}: no entries there", lost.what));
+        file.notes.extend(notes);
+        return file;
+    }
+    let (first, last) = table.range().unzip();
+    for lost in &outcome.lost {
+        let first = lost.first_key.clone().or_else(|| first.clone());
+        let last = lost.last_key.clone().or_else(|| last.clone());
+        file.lose(Loss {
+            offset: lost.offset,
+            bytes: lost.bytes,
+            what: lost.what.clone(),
+            keys: Some(LostKeys { first, last }),
+        });
+    }
+    let what = match (&outcome.error, outcome.refused) {
+        (Some(error), _) => Some(error.to_string()),
+        (None, 0) if outcome.lost.is_empty() => Some("entries are missing".to_owned()),
+        (None, 0) => None,
+        (None, refused) => Some(format!("{refused} entries make no sense")),
+    };
+    if let Some(what) = what {
+        file.lose(Loss { offset: 0, bytes: 0, what, keys: Some(LostKeys { first, last }) });
+    }
+    file.lost_entries = expected.and_then(|all| all.checked_sub(outcome.saved_entries));
+    file
 }
 
 /// Lines for the tables that are not there, and for those that are not read.

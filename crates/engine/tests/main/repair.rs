@@ -24,7 +24,7 @@ type Content = BTreeMap<(String, Vec<u8>), Vec<u8>>;
 
 fn options() -> KeyspaceOptions {
     KeyspaceOptions {
-        write_buffer_size: 3 << 10,
+        write_buffer_size: 16 << 10,
         level_base_bytes: 6 << 10,
         target_file_size: 3 << 10,
         ..tiny()
@@ -91,10 +91,11 @@ impl Sample {
         while db.step().unwrap() {}
         write(&db, 60);
         db.flush().unwrap();
-        write(&db, 25);
+        write(&db, 45);
         db.persist(Persist::Sync).unwrap();
         let content = [START_MS, MIDDLE_MS].map(|at| read_at(&db, &clock, at));
-        let disk = disk.kill();
+        // The process dies, and all it wrote reaches the disk.
+        let disk = disk.crash(Survival::All);
         Self { disk, content, ever }
     }
 
@@ -146,8 +147,11 @@ impl Sample {
                     "{shown}: {is:?} not {was:?}: {report:#?}"
                 );
                 if let Some(value) = is {
-                    let written = (key.0.clone(), key.1.clone(), value.clone());
-                    assert!(self.ever.contains(&written), "{shown}: never written");
+                    let is_it = |(name, k, v): &(String, Vec<u8>, Vec<u8>)| {
+                        (k, v) == (&key.1, value)
+                            && (*name == key.0 || key.0.starts_with("recovered-table"))
+                    };
+                    assert!(self.ever.iter().any(is_it), "{shown}: never written");
                 }
             }
         }
@@ -205,7 +209,7 @@ fn may_differ(report: &RepairReport, keyspace: &str, key: &[u8]) -> bool {
     !report.is_complete()
         && (report.knowledge != Knowledge::Whole
             || !report.missing_seqs.is_empty()
-            || report.doubts.iter().any(|doubt| doubt.contains("the log"))
+            || report.doubts.iter().any(|doubt| doubt.contains("log"))
             || report.files.iter().any(is_lost))
 }
 
@@ -296,7 +300,7 @@ fn without_a_manifest_everything_but_names_comes_back() {
 fn a_manifest_damaged_in_the_middle_is_used_around_the_damage() {
     let sample = Sample::new(3);
     let path = sample.path("MANIFEST");
-    let len = sample.disk.read(&path).unwrap().len() as u64;
+    let len = used(&sample.disk.read(&path).unwrap());
     let disk = sample.disk.kill();
     disk.flip_bit(&path, len * 4);
     let report = sample.repair(&disk, "manifest flipped");
@@ -339,6 +343,81 @@ fn an_old_manifest_is_not_believed() {
     assert_eq!(original_names(read_at(&db, &clock, START_MS), &report), later.content[0]);
 }
 
+/// A database of one key, written, flushed and, after `change`, compacted; the tables that it had
+/// before `change` are put back, as if nobody had deleted them yet.
+fn with_obsolete_tables(change: impl Fn(&Db), should_compact_first: bool) -> SimFs {
+    let (disk, clock) = (SimFs::new(1), SimClock::new(START_MS));
+    let db = builder(&disk, &clock, FROM).default_keyspace(options()).open().unwrap();
+    db.insert("k", "old").unwrap();
+    db.flush().unwrap();
+    if should_compact_first {
+        db.compact().unwrap();
+    }
+    let is_table = |(path, _): &(PathBuf, _)| path.to_string_lossy().ends_with(".table");
+    let old: Vec<_> = files_in(&disk, FROM).into_iter().filter(is_table).collect();
+    assert_eq!(old.len(), 1);
+    change(&db);
+    db.flush().unwrap();
+    db.compact().unwrap();
+    // Two opens, and the log has let go of all this.
+    db.close().unwrap();
+    builder(&disk, &clock, FROM).open().unwrap().close().unwrap();
+    builder(&disk, &clock, FROM).open().unwrap().close().unwrap();
+    let disk = disk.crash(Survival::All);
+    old.iter().for_each(|(path, bytes)| disk.write(path, bytes));
+    disk
+}
+
+fn found_after_repair(disk: &SimFs) -> (RepairReport, Option<Vec<u8>>) {
+    clear(disk, TO);
+    let report = repair_on(disk).unwrap();
+    let db = builder(disk, &SimClock::new(START_MS), TO).open().unwrap();
+    let value = db.get("k").unwrap().map(|value| value.to_vec());
+    (report, value)
+}
+
+fn remove_manifest(disk: &SimFs) {
+    let manifests = files_in(disk, FROM).into_iter().filter(|(path, _)| is_root(path));
+    manifests.for_each(|(path, _)| disk.remove_file_durably(&path));
+}
+
+/// What compaction left out of its output, a tombstone that hid nothing more, is still needed as
+/// long as an obsolete table is read. So it is not read where the manifest tells; where nothing
+/// does, the report says what may happen.
+#[test]
+fn an_obsolete_table_brings_back_removed_keys_only_if_no_manifest_tells() {
+    let disk = with_obsolete_tables(|db| db.remove("k").unwrap(), true);
+    let (report, value) = found_after_repair(&disk);
+    assert_eq!(value, None);
+    assert!(report.is_complete(), "{report:#?}");
+    assert!(report.files.iter().any(|file| file.fate == FileFate::Unneeded), "{report:#?}");
+
+    remove_manifest(&disk);
+    let (report, _) = found_after_repair(&disk);
+    assert_eq!(report.knowledge, Knowledge::Nothing);
+    assert!(report.doubts.iter().any(|doubt| doubt.contains("Removed keys may be back")));
+}
+
+/// Compaction forgets how old the last version of a key is once nothing older is left. An obsolete
+/// table's older version then looks newer.
+#[test]
+fn an_obsolete_table_shows_an_older_value_only_if_no_manifest_tells_and_is_counted() {
+    let disk = with_obsolete_tables(|db| db.insert("k", "new").unwrap(), false);
+    let (report, value) = found_after_repair(&disk);
+    assert_eq!(value.as_deref(), Some(&b"new"[..]));
+    assert!(report.is_complete() && report.uncertain_keys == 0, "{report:#?}");
+
+    remove_manifest(&disk);
+    let (report, value) = found_after_repair(&disk);
+    let is_old = value.as_deref() == Some(b"old");
+    assert_eq!(report.uncertain_keys, u64::from(is_old), "{report:#?}");
+}
+
+/// How much of a file there is before nothing but zeroes.
+fn used(bytes: &[u8]) -> u64 {
+    bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last as u64 + 1)
+}
+
 fn is_root(path: &Path) -> bool {
     let name = path.file_name().unwrap().to_str().unwrap();
     name == "CURRENT" || name.starts_with("MANIFEST")
@@ -367,6 +446,9 @@ fn footer_index_and_properties_cost_nothing_and_a_cut_its_end() {
     let sample = Sample::new(6);
     for (path, bytes) in sample.tables() {
         let len = bytes.len() as u64;
+        if len < 2000 {
+            continue;
+        }
         for from_end in [1, 20, 90, 97, 130] {
             let disk = sample.disk.kill();
             disk.flip_bit(&path, (len - from_end) * 8);
@@ -381,8 +463,7 @@ fn footer_index_and_properties_cost_nothing_and_a_cut_its_end() {
         let report = sample.repair(&disk, "cut");
         let damaged = file(&report, &path);
         assert_eq!(damaged.fate, FileFate::Read);
-        let is_single = damaged.saved_entries == 1;
-        assert!(is_single || damaged.lost_entries.unwrap() > 0, "{damaged:#?}");
+        assert!(damaged.lost_entries.unwrap() > 0, "{damaged:#?}");
         // With its properties the table has lost its keyspace, which only the manifest still tells.
         disk.remove_file_durably(&sample.path("MANIFEST"));
         clear(&disk, TO);
@@ -416,16 +497,19 @@ fn a_missing_table_is_named_with_its_keys() {
 #[test]
 fn records_behind_a_damaged_one_are_saved_and_the_missing_sequences_named() {
     let sample = Sample::new(8);
-    let (path, bytes) = sample.segments().into_iter().max_by_key(|(_, bytes)| bytes.len()).unwrap();
     let mut seen = BTreeSet::new();
-    for byte in (200..bytes.len() as u64 - 400).step_by(37) {
+    let places = sample.segments().into_iter().flat_map(|(path, bytes)| {
+        let end = used(&bytes).saturating_sub(200);
+        (200..end).step_by(61).map(move |byte| (path.clone(), byte))
+    });
+    for (path, byte) in places {
         let disk = sample.disk.kill();
         disk.flip_bit(&path, byte * 8 + 3);
-        let report = sample.repair(&disk, &format!("log, byte {byte}"));
+        let report = sample.repair(&disk, &format!("{}, byte {byte}", path.display()));
         assert!(report.missing_seqs.len() <= 1, "{:?}", report.missing_seqs);
         for (first, last) in &report.missing_seqs {
             assert!(last.get() - first.get() < 4, "more than one batch is missing");
-            assert!(report.highest_seq > *last);
+            assert!(report.highest_seq >= *last);
         }
         seen.extend(report.missing_seqs);
     }
@@ -468,8 +552,10 @@ fn bits_flipped_anywhere_are_mended_or_named() {
     let mut random = SeededRandom::new(seed);
     let (mut flips, mut complete) = (0, 0);
     for (path, bytes) in sample.files() {
-        let mut byte = random.below(23);
-        while byte < bytes.len() as u64 {
+        let mut byte = random.below(40);
+        // What is reserved and not used yet is long, and one flip there is like another.
+        let end = (used(&bytes) + 200).min(bytes.len() as u64);
+        while byte < end {
             let bit = byte * 8 + random.below(8);
             let disk = sample.disk.kill();
             disk.flip_bit(&path, bit);
@@ -477,11 +563,11 @@ fn bits_flipped_anywhere_are_mended_or_named() {
                 sample.repair(&disk, &format!("seed {seed}, {}, bit {bit}", path.display()));
             flips += 1;
             complete += usize::from(report.is_complete());
-            byte += 1 + random.below(46);
+            byte += 1 + random.below(80);
         }
     }
     println!("{flips} flips, {complete} mended, all others named");
-    assert!(flips > 1000 && complete > 0);
+    assert!(flips > 500 && complete > 0);
 }
 
 #[test]
@@ -490,25 +576,15 @@ fn cuts_anywhere_are_mended_or_named() {
     let sample = Sample::new(seed);
     let mut random = SeededRandom::new(seed);
     for (path, bytes) in sample.files() {
-        for _ in 0..40 {
-            let cut = random.below(bytes.len() as u64);
+        for n in 0..40 {
+            let end = if n % 4 == 0 { bytes.len() as u64 } else { used(&bytes) };
+            let cut = random.below(end);
             let disk = sample.disk.kill();
             disk.truncate(&path, cut);
             let what = format!("seed {seed}, {} cut at {cut}", path.display());
-            let before = files_in(&disk, FROM);
-            let report = repair_on(&disk).unwrap();
-            assert_eq!(files_in(&disk, FROM), before);
-            // Cut at a record, the last segment and the manifest look as they did earlier.
-            let may_be_earlier = cut > 0 && (is_root(&path) || path == last_segment(&sample));
-            if !report.is_complete() || !may_be_earlier {
-                sample.judge(&disk, &report, &what);
-            }
+            sample.repair(&disk, &what);
         }
     }
-}
-
-fn last_segment(sample: &Sample) -> PathBuf {
-    sample.segments().pop().unwrap().0
 }
 
 #[test]
@@ -520,7 +596,8 @@ fn a_crash_in_the_middle_leaves_no_database() {
     let ops = whole.op_count() - started;
     println!("{ops} operations");
     let (mut unfinished, mut finished) = (0, 0);
-    for op in 0..=ops {
+    // Every so often while tables are written, and each one at the end, where CURRENT comes.
+    for op in (0..ops - 40).step_by(9).chain(ops - 40..=ops) {
         for survival in [Survival::All, Survival::None, Survival::Random(op)] {
             let disk = sample.disk.kill();
             disk.freeze_after(disk.op_count() + op);
@@ -579,5 +656,21 @@ fn a_full_disk_leaves_no_database() {
             builder(&disk, &SimClock::new(START_MS), TO).create_if_missing(false).open().is_err()
         );
         assert_eq!(files_in(&disk, FROM), sample.files());
+    }
+}
+
+/// Opened where no database may be made, as the command line does, a folder that had lost its
+/// CURRENT was said to hold none, as if there were nothing to save.
+#[test]
+fn a_lost_current_is_damage_whether_or_not_a_database_may_be_made() {
+    let sample = Sample::new(16);
+    let disk = sample.disk.kill();
+    disk.remove_file_durably(&sample.path("CURRENT"));
+    for may_create in [true, false] {
+        let clock = SimClock::new(START_MS);
+        let opened = builder(&disk, &clock, FROM).create_if_missing(may_create).open();
+        let error = opened.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        assert!(error.to_string().contains("CURRENT") && error.to_string().contains("repair"));
     }
 }

@@ -10,7 +10,7 @@ use alluvium_fuzz::input::{Input, Mode};
 use alluvium_fuzz::memory::Budget;
 use alluvium_fuzz::{log_bytes, samples};
 use alluvium_manifest::current::encode_current;
-use alluvium_manifest::{Manifest, Record};
+use alluvium_manifest::{Manifest, ManifestOptions, Record};
 use alluvium_wal::LogFileWriter;
 use libfuzzer_sys::fuzz_target;
 
@@ -73,7 +73,7 @@ fuzz_target!(init: samples::check_formats(), |data: &[u8]| {
             return;
         }
         let numbers = Arc::new(FileNumbers::starting_at(next));
-        Manifest::start(Arc::clone(&fs), dir, recovered, numbers, 0).expect("what was read can be written");
+        Manifest::start(Arc::clone(&fs), dir, recovered, numbers, 0, ManifestOptions::default()).expect("what was read can be written");
         let after = Manifest::recover(fs, dir).expect("just written").state;
         assert_eq!(after.keyspaces, before.keyspaces);
         assert_eq!((after.next_keyspace, after.last_seq), (before.next_keyspace, before.last_seq));

@@ -38,7 +38,7 @@ pub mod version;
 
 pub use edit::{Cause, KeyspaceChange, VersionEdit};
 pub use level::{LEVEL_COUNT, Level};
-pub use manifest::{Manifest, REWRITE_MIN_BYTES};
+pub use manifest::{Manifest, ManifestOptions, REWRITE_MIN_BYTES};
 pub use record::Record;
 pub use recover::Recovered;
 pub use state::{KeyspaceState, State};

@@ -31,12 +31,25 @@ use crate::record::Record;
 use crate::recover::Recovered;
 use crate::state::State;
 
-/// A manifest smaller than this is not rewritten, unless [`Manifest::set_rewrite_min_bytes`] says so.
+/// A manifest smaller than this is not rewritten, unless [`ManifestOptions`] say so.
 pub const REWRITE_MIN_BYTES: u64 = 1 << 20;
 /// A larger one is rewritten when it is this many times its first record.
 pub const REWRITE_FACTOR: u64 = 4;
 /// Or when it holds this many edits, which bounds the time that recovery takes.
 pub const REWRITE_EDITS: u64 = 16 << 10;
+
+/// Options of a manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ManifestOptions {
+    /// A file smaller than this is not rewritten, in bytes. So much is reserved, too.
+    pub rewrite_min_bytes: u64,
+}
+
+impl Default for ManifestOptions {
+    fn default() -> Self {
+        Self { rewrite_min_bytes: REWRITE_MIN_BYTES }
+    }
+}
 
 /// The manifest of an open database. One owner: the engine keeps it under a lock of its own.
 #[derive(Debug)]
@@ -51,8 +64,7 @@ pub struct Manifest {
     edits: u64,
     /// Length of the file at which it is next rewritten.
     rewrite_at_bytes: u64,
-    /// One smaller than this is not rewritten.
-    rewrite_min_bytes: u64,
+    options: ManifestOptions,
     poisoned: Option<Arc<Error>>,
 }
 
@@ -68,11 +80,12 @@ impl Manifest {
         dir: &Path,
         numbers: Arc<FileNumbers>,
         at_ms: u64,
+        options: ManifestOptions,
     ) -> Result<Self> {
         check_new(&*fs, dir)?;
         let number = numbers.take();
         let record = State::new().snapshot(Cause::Create, at_ms, numbers.peek());
-        Self::begin(fs, dir, numbers, number, &record)
+        Self::begin(fs, dir, numbers, number, &record, options)
     }
 
     /// Starts writing behind what [`Manifest::recover`] found: begins a fresh manifest whose first
@@ -87,6 +100,7 @@ impl Manifest {
         recovered: Recovered,
         numbers: Arc<FileNumbers>,
         at_ms: u64,
+        options: ManifestOptions,
     ) -> Result<Self> {
         let Recovered { state, number: old, .. } = recovered;
         if numbers.peek() < state.next_file || numbers.peek() <= old {
@@ -98,7 +112,7 @@ impl Manifest {
         let number = numbers.take();
         refuse_existing(&*fs, &FileName::Manifest(number).in_dir(dir))?;
         let record = state.snapshot(Cause::Open, at_ms, numbers.peek());
-        Self::begin(fs, dir, numbers, number, &record)
+        Self::begin(fs, dir, numbers, number, &record, options)
     }
 
     /// Writes a manifest with `first` as its first record and makes it the one in use.
@@ -108,11 +122,11 @@ impl Manifest {
         numbers: Arc<FileNumbers>,
         number: FileNumber,
         first: &Record,
+        options: ManifestOptions,
     ) -> Result<Self> {
         // What is written must be what will be read: the state is taken from the record.
         let state = State::new().apply(first).map_err(|what| nonsense(&what))?;
-        let rewrite_min_bytes = REWRITE_MIN_BYTES;
-        let (log, rewrite_at_bytes) = write_fresh(&*fs, dir, number, first, rewrite_min_bytes)?;
+        let (log, rewrite_at_bytes) = write_fresh(&*fs, dir, number, first, options)?;
         write_current(&*fs, dir, number)?;
         let dir = dir.to_owned();
         let (edits, poisoned) = (0, None);
@@ -125,16 +139,9 @@ impl Manifest {
             state,
             edits,
             rewrite_at_bytes,
-            rewrite_min_bytes,
+            options,
             poisoned,
         })
-    }
-
-    /// Sets the size below which the file is not rewritten, in bytes; [`REWRITE_MIN_BYTES`] unless
-    /// set.
-    pub fn set_rewrite_min_bytes(&mut self, bytes: u64) {
-        self.rewrite_min_bytes = bytes;
-        self.rewrite_at_bytes = rewrite_at_bytes(self.log.bytes(), bytes);
     }
 
     /// The commit point: makes `edit` durable, then part of [`Manifest::state`].
@@ -159,7 +166,7 @@ impl Manifest {
         self.state = next;
         self.edits += 1;
         if self.log.bytes() >= self.rewrite_at_bytes
-            || (self.edits >= REWRITE_EDITS && self.log.bytes() >= self.rewrite_min_bytes)
+            || (self.edits >= REWRITE_EDITS && self.log.bytes() >= self.options.rewrite_min_bytes)
         {
             // The edit is durable in the old file and part of the new one's snapshot, whichever of
             // them is found later: its success does not hang on this.
@@ -180,7 +187,7 @@ impl Manifest {
         self.edits = 0;
         let number = self.numbers.take();
         let record = self.state.snapshot(Cause::Snapshot, at_ms, self.numbers.peek());
-        let fresh = write_fresh(&*self.fs, &self.dir, number, &record, self.rewrite_min_bytes);
+        let fresh = write_fresh(&*self.fs, &self.dir, number, &record, self.options);
         let (log, rewrite_at_bytes) = match fresh {
             Ok(fresh) => fresh,
             Err(error @ Error::Invalid(_)) => return Err(error),
@@ -240,7 +247,7 @@ impl Manifest {
     ) -> Result<()> {
         refuse_existing(fs, &FileName::Current.in_dir(dir))?;
         let record = state.snapshot(Cause::Snapshot, at_ms, FileNumber(number.0 + 1));
-        write_fresh(fs, dir, number, &record, 0)?;
+        write_fresh(fs, dir, number, &record, ManifestOptions { rewrite_min_bytes: 0 })?;
         write_current(fs, dir, number)
     }
 
@@ -274,11 +281,11 @@ fn write_fresh(
     dir: &Path,
     number: FileNumber,
     first: &Record,
-    min_bytes: u64,
+    options: ManifestOptions,
 ) -> Result<(LogFileWriter, u64)> {
     let payload = encode(first)?;
     let path = FileName::Manifest(number).in_dir(dir);
-    let rewrite_at_bytes = rewrite_at_bytes(payload.len() as u64, min_bytes);
+    let rewrite_at_bytes = rewrite_at_bytes(payload.len() as u64, options.rewrite_min_bytes);
     let mut log = LogFileWriter::create(fs, &path, number, rewrite_at_bytes)?;
     log.append(&payload)?;
     log.sync()?;

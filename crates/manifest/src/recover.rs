@@ -76,40 +76,50 @@ fn replay(
         return Err(Error::corrupt(FileName::Current.in_dir(dir), 0, what));
     }
     let mut read = 0;
-    let replayed = replay_file(fs, &path, number, &mut |payload| {
-        let record = read_record(&path, read, payload)?;
-        each(record).map_err(|what| damaged(&path, read, &what))?;
+    let replayed = replay_file(fs, &path, number, &mut |payload, offset| {
+        let place = Place { path: &path, index: read, offset };
+        let record = read_record(&place, payload)?;
+        each(record).map_err(|what| place.damaged(&what))?;
         read += 1;
         Ok(())
     })?;
     if read == 0 {
         // CURRENT names a manifest only after its first record is durable.
-        return Err(damaged(&path, 0, "it does not verify"));
+        return Err(Error::corrupt(&path, 0, "its first record does not verify"));
     }
     Ok(replayed)
 }
 
-/// Reads record `index` of a manifest.
-fn read_record(path: &Path, index: u64, payload: &[u8]) -> Result<Record> {
-    if index == 0 {
+/// Where a record's payload stands.
+struct Place<'a> {
+    path: &'a Path,
+    index: u64,
+    offset: u64,
+}
+
+impl Place<'_> {
+    fn damaged(&self, what: &str) -> Error {
+        Error::corrupt(self.path, self.offset, format!("record {}: {what}", self.index))
+    }
+}
+
+/// Reads one record of a manifest.
+fn read_record(place: &Place<'_>, payload: &[u8]) -> Result<Record> {
+    if place.index == 0 {
         // Before anything else in it: another version may write the rest differently.
         match Record::decode_format_version(payload) {
             Some(FORMAT_VERSION | FIRST_VERSION) => {}
             Some(found) => {
-                let file = path.to_owned();
+                let file = place.path.to_owned();
                 return Err(Error::Version { file, found, supported: READABLE_VERSIONS });
             }
-            None => return Err(damaged(path, index, "it does not begin with its format version")),
+            None => return Err(place.damaged("it does not begin with its format version")),
         }
     }
     let record =
-        Record::decode(payload).map_err(|error| damaged(path, index, &error.to_string()))?;
-    if index > 0 && record.format_version.is_some() {
-        return Err(damaged(path, index, "only the first record names a format version"));
+        Record::decode(payload).map_err(|malformed| malformed.in_file(place.path, place.offset))?;
+    if place.index > 0 && record.format_version.is_some() {
+        return Err(place.damaged("only the first record names a format version"));
     }
     Ok(record)
-}
-
-fn damaged(path: &Path, index: u64, what: &str) -> Error {
-    Error::corrupt(path, 0, format!("record {index}: {what}"))
 }

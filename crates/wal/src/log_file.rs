@@ -141,7 +141,7 @@ pub struct ReplayedFile {
 }
 
 /// Reads the log file `number` at `path`, oldest record first, and hands each payload to `each`,
-/// whose error ends the walk. Writes nothing.
+/// with the offset in the file that it begins at; an error of `each` ends the walk. Writes nothing.
 ///
 /// Fails with [`Error::Corrupt`], naming file and offset, when a record that was reported durable
 /// does not verify.
@@ -149,7 +149,7 @@ pub fn replay_file(
     fs: &dyn Fs,
     path: &Path,
     number: FileNumber,
-    each: &mut dyn FnMut(&[u8]) -> Result<()>,
+    each: &mut dyn FnMut(&[u8], u64) -> Result<()>,
 ) -> Result<ReplayedFile> {
     let mut reader = LogReader::open(fs, path.to_owned(), Role::Single, number)?;
     let mut records = 0;
@@ -164,9 +164,9 @@ pub fn replay_file(
         }
         FoundHeader::Valid(_) => loop {
             match reader.step()? {
-                Step::Data { payload, .. } => {
+                Step::Data { payload, offset, .. } => {
                     records += 1;
-                    each(&payload)?;
+                    each(&payload, offset + RECORD_HEADER_BYTES as u64)?;
                 }
                 Step::Watermark { .. } => {}
                 // No writer seals such a file.

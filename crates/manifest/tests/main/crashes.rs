@@ -5,7 +5,7 @@ use std::sync::Arc;
 use alluvium_base::{
     Bytes, Error, ErrorKind, FileName, FileNumber, FileNumbers, Fs, KeyspaceId, Result,
 };
-use alluvium_manifest::{Cause, Manifest, State, VersionEdit};
+use alluvium_manifest::{Cause, Manifest, ManifestOptions, State, VersionEdit};
 
 use crate::crash_fs::{ALL_SURVIVALS, CrashFs, Fault, Survives};
 use crate::database::{closed, compaction, dir, fill, flush, is_same_tree, numbers, reopen};
@@ -51,12 +51,20 @@ fn a_crash_while_creating_leaves_no_database_or_an_empty_one() {
         Fault::Crash,
         || (Arc::new(CrashFs::default()), ()),
         |fs, (), when| {
-            let created = Manifest::create(fs.clone(), dir(), numbers(1), 1_000);
+            let created =
+                Manifest::create(fs.clone(), dir(), numbers(1), 1_000, ManifestOptions::default());
             for survives in ALL_SURVIVALS {
                 let image: Arc<dyn Fs> = fs.image(survives);
                 if created.is_err() && !image.exists(&FileName::Current.in_dir(dir())).unwrap() {
                     // Never acknowledged: creating it again must not be held up by leftovers.
-                    Manifest::create(image.clone(), dir(), numbers(1), 1_000).unwrap();
+                    Manifest::create(
+                        image.clone(),
+                        dir(),
+                        numbers(1),
+                        1_000,
+                        ManifestOptions::default(),
+                    )
+                    .unwrap();
                 }
                 let recovered = Manifest::recover(image, dir());
                 assert!(recovered.is_ok(), "{when}, {survives:?}: {recovered:?}");
@@ -224,7 +232,9 @@ fn an_edit_that_ends_in_a_failed_rewrite_is_still_made() {
     let prepare = || {
         let fs = Arc::new(CrashFs::default());
         let numbers = numbers(1);
-        let mut manifest = Manifest::create(fs.clone(), dir(), numbers.clone(), 1_000).unwrap();
+        let mut manifest =
+            Manifest::create(fs.clone(), dir(), numbers.clone(), 1_000, ManifestOptions::default())
+                .unwrap();
         fill(&mut manifest, &numbers, 0);
         (fs, (manifest, numbers))
     };

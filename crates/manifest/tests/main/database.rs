@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use alluvium_base::{Bytes, FileName, FileNumber, FileNumbers, Fs, KeyspaceId, MemFs, Seq};
-use alluvium_manifest::{Cause, KeyspaceChange, Level, Manifest, State, VersionEdit};
+use alluvium_manifest::{
+    Cause, KeyspaceChange, Level, Manifest, ManifestOptions, State, VersionEdit,
+};
 
 use crate::script::parse_table;
 
@@ -26,7 +28,14 @@ pub(crate) fn reopen(fs: &Arc<dyn Fs>) -> alluvium_base::Result<(Manifest, Arc<F
     let used = names.iter().filter_map(|name| FileName::parse(name)?.number());
     let above = used.max().map_or(0, |number| number.0 + 1);
     let numbers = numbers(above.max(recovered.state.next_file.0));
-    let manifest = Manifest::start(fs.clone(), dir(), recovered, numbers.clone(), 2_000)?;
+    let manifest = Manifest::start(
+        fs.clone(),
+        dir(),
+        recovered,
+        numbers.clone(),
+        2_000,
+        ManifestOptions::default(),
+    )?;
     Ok((manifest, numbers))
 }
 
@@ -71,7 +80,9 @@ pub(crate) fn compaction(state: &State, numbers: &FileNumbers) -> VersionEdit {
 pub(crate) fn closed() -> (Arc<MemFs>, State) {
     let fs = Arc::new(MemFs::new());
     let numbers = numbers(1);
-    let mut manifest = Manifest::create(fs.clone(), dir(), numbers.clone(), 1_000).unwrap();
+    let mut manifest =
+        Manifest::create(fs.clone(), dir(), numbers.clone(), 1_000, ManifestOptions::default())
+            .unwrap();
     fill(&mut manifest, &numbers, 3);
     let state = manifest.state().clone();
     (fs, state)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use alluvium_base::{Bytes, ErrorKind, FileName, FileNumber, Fs, KeyspaceId, MemFs};
 use alluvium_manifest::current::encode_current;
 use alluvium_manifest::manifest::{REWRITE_FACTOR, REWRITE_MIN_BYTES};
-use alluvium_manifest::{Cause, Level, Manifest, State, VersionEdit};
+use alluvium_manifest::{Cause, Level, Manifest, ManifestOptions, State, VersionEdit};
 use alluvium_wal::LogFileWriter;
 
 use crate::database::{closed, compaction, dir, fill, flush, is_same_tree, numbers, reopen};
@@ -13,7 +13,8 @@ use crate::database::{closed, compaction, dir, fill, flush, is_same_tree, number
 #[test]
 fn a_new_database_recovers_without_keyspaces() {
     let fs: Arc<dyn Fs> = Arc::new(MemFs::new());
-    let created = Manifest::create(fs.clone(), dir(), numbers(1), 1_000).unwrap();
+    let created =
+        Manifest::create(fs.clone(), dir(), numbers(1), 1_000, ManifestOptions::default()).unwrap();
     let recovered = Manifest::recover(fs, dir()).unwrap();
     assert_eq!(&recovered.state, created.state());
     assert_eq!(recovered.state, State { next_file: FileNumber(2), ..State::new() });
@@ -114,7 +115,10 @@ fn a_snapshot_for_a_checkpoint_stands_alone() {
 #[test]
 fn a_database_is_not_created_over_another() {
     let (fs, _) = closed();
-    let create = || Manifest::create(fs.clone(), dir(), numbers(9), 1_000).unwrap_err();
+    let create = || {
+        Manifest::create(fs.clone(), dir(), numbers(9), 1_000, ManifestOptions::default())
+            .unwrap_err()
+    };
     assert_eq!(create().kind(), ErrorKind::Invalid);
     // Without CURRENT, its tables still say that there was one.
     fs.remove(&FileName::Current.in_dir(dir())).unwrap();
@@ -129,12 +133,21 @@ fn numbers_that_were_used_are_refused() {
     let (fs, state) = closed();
     let recovered = Manifest::recover(fs.clone(), dir()).unwrap();
     let low = numbers(state.next_file.0 - 1);
-    let error = Manifest::start(fs.clone(), dir(), recovered.clone(), low, 2_000).unwrap_err();
+    let error = Manifest::start(
+        fs.clone(),
+        dir(),
+        recovered.clone(),
+        low,
+        2_000,
+        ManifestOptions::default(),
+    )
+    .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
     // A manifest that was begun, but never became the one in use, is not overwritten either.
     fs.create(&FileName::Manifest(state.next_file).in_dir(dir())).unwrap();
     let taken = numbers(state.next_file.0);
-    let error = Manifest::start(fs, dir(), recovered, taken, 2_000).unwrap_err();
+    let error = Manifest::start(fs, dir(), recovered, taken, 2_000, ManifestOptions::default())
+        .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
 }
 
@@ -211,7 +224,9 @@ fn records_that_verify_but_make_no_sense_are_damage() {
 fn keyspaces_come_and_go_and_their_ids_do_not_come_back() {
     let fs: Arc<dyn Fs> = Arc::new(MemFs::new());
     let numbers = numbers(1);
-    let mut manifest = Manifest::create(fs.clone(), dir(), numbers.clone(), 1_000).unwrap();
+    let mut manifest =
+        Manifest::create(fs.clone(), dir(), numbers.clone(), 1_000, ManifestOptions::default())
+            .unwrap();
     fill(&mut manifest, &numbers, 1);
     let mut replace = VersionEdit::new(Cause::DropKeyspace, 1_500);
     replace.dropped.push(KeyspaceId(0));

@@ -1,8 +1,9 @@
 //! Golden folders: a database of each released format, kept for ever, must open and read the same.
 //!
-//! `golden/v1/db` was written by [`write_golden`], which is run by hand when a format is released:
+//! `golden/v2/db` was written by [`write_golden`], which is run by hand when a format is released:
 //! `cargo test -p alluvium-torture --test trust golden::write -- --ignored`. It never changes afterwards.
-//! `golden/v1/content.txt` says what is in it, one entry a line.
+//! `golden/v2/content.txt` says what is in it, one entry a line. Version 1 had neither reserved
+//! lengths in the headers of logs and manifests nor a log segment named in the manifest.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -21,8 +22,11 @@ use alluvium_testkit::SimClock;
 const WRITTEN_MS: u64 = 1_700_000_000_000;
 const READ_MS: u64 = WRITTEN_MS + 3_600_000;
 
-fn golden() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1")
+/// Every released format; the last one is what is written today.
+const FORMATS: [&str; 2] = ["v1", "v2"];
+
+fn golden(format: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(format)
 }
 
 fn clock_at(now_ms: u64) -> Arc<SimClock> {
@@ -35,6 +39,7 @@ fn builder(dir: &Path, now_ms: u64) -> Builder {
         .background(Background::Manual)
         .log_mode(LogMode::Buffered)
         .log_segment_size(4096)
+        .max_manifest_bytes(4096)
 }
 
 /// Everything readable, as text.
@@ -61,21 +66,27 @@ fn copy_dir(from: &Path, to: &Path) {
     let fs = StdFs;
     fs.create_dir_all(to).unwrap();
     for name in fs.list(from).unwrap() {
-        let bytes = read_file(&fs, &from.join(&name), 1 << 20).unwrap();
+        let bytes = read_file(&fs, &from.join(&name), 1 << 22).unwrap();
         fs.create(&to.join(&name)).unwrap().write_all_at(&bytes, 0).unwrap();
     }
 }
 
 #[test]
-fn a_database_of_format_version_1_opens_and_reads_the_same() {
+fn a_database_of_every_released_format_opens_and_reads_the_same() {
+    for format in FORMATS {
+        opens_and_reads_the_same(format);
+    }
+}
+
+fn opens_and_reads_the_same(format: &str) {
     let dir = tempfile::tempdir().unwrap();
     let copy = dir.path().join("db");
-    copy_dir(&golden().join("db"), &copy);
+    copy_dir(&golden(format).join("db"), &copy);
     let report = check(Arc::new(StdFs), &copy, Depth::Deep).unwrap();
     assert!(report.damage.is_empty(), "{:?}", report.damage);
     assert!(report.log_records > 0 && report.tables > 5, "{report:?}");
 
-    let expected = read_file(&StdFs, &golden().join("content.txt"), 1 << 20).unwrap();
+    let expected = read_file(&StdFs, &golden(format).join("content.txt"), 1 << 20).unwrap();
     let expected = String::from_utf8(expected).unwrap();
     for _ in 0..2 {
         let db = builder(&copy, READ_MS).open().unwrap();
@@ -107,7 +118,8 @@ fn options(filter: Filter, compression: Compression) -> KeyspaceOptions {
 #[test]
 #[ignore = "only to release a format"]
 fn write_golden() {
-    let target = golden().join("db");
+    let golden = golden(FORMATS[FORMATS.len() - 1]);
+    let target = golden.join("db");
     let dir = tempfile::tempdir().unwrap();
     let db = builder(dir.path(), WRITTEN_MS)
         .default_keyspace(options(Filter::Blocked { bits_per_key: 10 }, Compression::Lz4))
@@ -173,5 +185,5 @@ fn write_golden() {
     copy_dir(dir.path(), &target);
     fs.remove(&target.join("LOCK")).unwrap();
     let text = describe(&builder(dir.path(), READ_MS).open().unwrap());
-    fs.create(&golden().join("content.txt")).unwrap().write_all_at(text.as_bytes(), 0).unwrap();
+    fs.create(&golden.join("content.txt")).unwrap().write_all_at(text.as_bytes(), 0).unwrap();
 }

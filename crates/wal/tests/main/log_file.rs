@@ -16,7 +16,7 @@ fn path() -> &'static Path {
 
 fn read(fs: &dyn Fs) -> Result<(Vec<Vec<u8>>, ReplayedFile)> {
     let mut records = Vec::new();
-    let replayed = replay_file(fs, path(), NUMBER, &mut |payload| {
+    let replayed = replay_file(fs, path(), NUMBER, &mut |payload, _| {
         records.push(payload.to_vec());
         Ok(())
     })?;
@@ -110,13 +110,13 @@ fn no_flipped_bit_loses_a_record() {
 fn a_file_under_another_number_is_not_read() {
     let fs = MemFs::new();
     drop(file_of(&fs, 5));
-    let other = replay_file(&fs, path(), FileNumber(4), &mut |_| panic!("a record"));
+    let other = replay_file(&fs, path(), FileNumber(4), &mut |_, _| panic!("a record"));
     assert!(other.is_err_and(|error| error.kind() == ErrorKind::Corrupt) || other_is_empty(&fs));
 }
 
 /// Nothing in it verifies under another number, so it reads as a file without records.
 fn other_is_empty(fs: &dyn Fs) -> bool {
-    let other = replay_file(fs, path(), FileNumber(4), &mut |_| Ok(())).unwrap();
+    let other = replay_file(fs, path(), FileNumber(4), &mut |_, _| Ok(())).unwrap();
     other.valid_len == 0 && other.torn
 }
 

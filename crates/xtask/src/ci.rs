@@ -15,6 +15,7 @@ use anyhow::Result;
 
 use crate::Outcome;
 use machine::Machine;
+pub(crate) use steps::miri;
 
 /// How much to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +38,7 @@ pub(crate) enum Verdict {
 
 impl Verdict {
     /// The first failure, or else the first skip, or else a pass.
-    fn worst(verdicts: impl IntoIterator<Item = Self>) -> Self {
+    pub(crate) fn worst(verdicts: impl IntoIterator<Item = Self>) -> Self {
         let rank = |verdict: &Self| match verdict {
             Self::Failed(_) => 0,
             Self::Skipped(_) => 1,
@@ -75,6 +76,7 @@ const STEPS: &[Step] = &[
     step("docs", steps::docs),
     step("licences", steps::licences),
     long_step("release", steps::release),
+    long_step("concurrency", crate::concurrency::short),
     long_step("fuzz", fuzz::smoke),
     long_step("miri", steps::miri),
 ];

@@ -160,7 +160,7 @@ fn chosen(all: &[String], wanted: &[String]) -> Result<Vec<String>> {
 }
 
 /// `90s`, `10m`, `2h`; a bare number is seconds.
-fn parse_time(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_time(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
     let (number, unit) = (digits.parse::<u64>(), &text[digits.len()..]);
     let unit = match unit {

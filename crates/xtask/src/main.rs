@@ -5,6 +5,7 @@
 //! | `layers` | fails on a dependency that the design's layers do not allow |
 //! | `tidy` | fails on what the compiler and clippy cannot see: lengths, words, links, formats |
 //! | `fuzz` | runs the fuzz targets on all cores, for as long as it is told |
+//! | `concurrency` | models of what threads share, schedules of the whole engine, sanitizers |
 //! | `torture` | tries to lose data, for as long as it is told, and publishes the figures |
 //! | `ci` | everything a change must pass, in order; `.ci/run` runs exactly this |
 //!
@@ -17,6 +18,7 @@
 )]
 
 mod ci;
+mod concurrency;
 mod fuzz;
 mod layers;
 mod tidy;
@@ -48,6 +50,8 @@ enum Chore {
     },
     /// Run the fuzz targets on all cores; needs nightly.
     Fuzz(fuzz::Arguments),
+    /// Try what many threads do to each other: loom, shuttle, sanitizers, miri.
+    Concurrency(concurrency::Arguments),
     /// Try to lose data, for as long as told; `--list` shows the layers, `--help` the options.
     #[command(disable_help_flag = true)]
     Torture {
@@ -85,6 +89,9 @@ fn main() -> Result<ExitCode> {
         Chore::Tidy { list: true } => tidy::list(),
         Chore::Tidy { list: false } => tidy::run(&root)?,
         Chore::Fuzz(arguments) => fuzz::run(&root, &arguments)?,
+        Chore::Concurrency(arguments) => {
+            concurrency::run(&ci::machine::Machine::new(&root), &arguments)?
+        }
         Chore::Torture { arguments } => torture::run(&root, &arguments)?,
         Chore::Ci { fast } => {
             ci::run(&root, if fast { ci::Extent::Fast } else { ci::Extent::Full })

@@ -94,7 +94,7 @@ pub(super) fn release(machine: &Machine) -> Result<Verdict> {
     judge(&mut machine.cargo(&["build", "--release", "--locked", "--package", "alluvium-cli"]))
 }
 
-pub(super) fn miri(machine: &Machine) -> Result<Verdict> {
+pub(crate) fn miri(machine: &Machine) -> Result<Verdict> {
     if !machine.has_nightly(&["miri", "--version"]) {
         return Ok(Verdict::Skipped("no miri: rustup +nightly component add miri".to_owned()));
     }

@@ -180,16 +180,17 @@ fn stress(seed: u64) {
     let db = builder().open().unwrap();
     let all = Stress { db, is_over: AtomicBool::new(false), increments: zero(), callbacks: zero() };
     std::thread::scope(|scope| {
-        let seeds: Vec<u64> = (0..WRITERS + 1).map(|_| random.below(u64::MAX)).collect();
         let all = &all;
+        let mut threads_random = || SeededRandom::new(random.below(u64::MAX));
         let writers: Vec<_> = (0..WRITERS)
             .map(|writer| {
-                let seed = seeds[writer as usize];
-                scope.spawn(move || all.write(writer, &mut SeededRandom::new(seed)))
+                let mut random = threads_random();
+                scope.spawn(move || all.write(writer, &mut random))
             })
             .collect();
         scope.spawn(|| all.read());
-        scope.spawn(|| all.maintain(&mut SeededRandom::new(seeds[WRITERS as usize]), dir.path()));
+        let (mut random, dir) = (threads_random(), dir.path());
+        scope.spawn(move || all.maintain(&mut random, dir));
         let done: Vec<_> = writers.into_iter().map(|writer| writer.join()).collect();
         all.is_over.store(true, Ordering::Relaxed);
         assert!(done.into_iter().all(|writer| writer.is_ok()), "seed {seed}");

@@ -17,6 +17,10 @@
     reason = "tests may fail loudly, and say what they measured"
 )]
 
+/// As the torture program has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 mod full_disk;
 mod golden;
 mod layers;

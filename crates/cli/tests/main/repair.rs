@@ -7,8 +7,9 @@ use crate::program::Place;
 /// A database with tables, a log and a keyspace of its own.
 fn filled() -> Place {
     let place = Place::new();
-    let lines = |from: usize, to: usize| -> String {
-        (from..to).map(|n| format!("{n:06}\tvalue {n}\n")).collect()
+    let lines = |from: usize, to: usize| {
+        let lines: Vec<String> = (from..to).map(|n| format!("{n:06}\tvalue {n}\n")).collect();
+        lines.concat()
     };
     place.pipe(lines(0, 3000), &["import", "-", "--format", "tsv"]).ok();
     place.run(&["compact"]).ok();

@@ -160,15 +160,15 @@ pub(super) fn read_history(
     }
     let chosen = choose(&read, current);
     let note = match (current, chosen) {
-        (Some(named), Some(at)) if read[at].0.number == named => None,
-        (Some(named), _) if !numbers.contains(&named) => {
+        (Some(wanted), Some(at)) if read[at].0.number == wanted => None,
+        (Some(wanted), _) if !numbers.contains(&wanted) => {
             files.push(
-                RepairedFile::new(FileName::Manifest(named).to_string(), FileFate::Missing)
+                RepairedFile::new(FileName::Manifest(wanted).to_string(), FileFate::Missing)
                     .note("CURRENT names it"),
             );
-            Some(format!("it names {}, which is missing", FileName::Manifest(named)))
+            Some(format!("it names {}, which is missing", FileName::Manifest(wanted)))
         }
-        (Some(named), _) => Some(format!("nothing of {} verifies", FileName::Manifest(named))),
+        (Some(wanted), _) => Some(format!("nothing of {} verifies", FileName::Manifest(wanted))),
         (None, Some(at)) => {
             Some(format!("{} was taken for the one in use", FileName::Manifest(read[at].0.number)))
         }
@@ -192,7 +192,7 @@ pub(super) fn read_history(
     let Some((mut history, current)) = history else { return Ok(History::default()) };
     history.last_seq = history.last_seq.min(HIGHEST_SEQ);
     // Another one was in use: what this one does not say is not known.
-    history.has_gaps |= current.is_some_and(|named| named != history.number);
+    history.has_gaps |= current.is_some_and(|wanted| wanted != history.number);
     Ok(history)
 }
 
@@ -284,7 +284,9 @@ fn note_damage(
     file: &mut RepairedFile,
 ) {
     history.has_gaps |= !nonsense.is_empty();
-    nonsense.into_iter().for_each(|loss| file.lose(loss));
+    for loss in nonsense {
+        file.lose(loss);
+    }
     if salvaged.cut_bytes > 0 {
         let what = "the file was cut: nobody knows what stood there, if anything did".to_owned();
         file.lose(Loss { offset: 0, bytes: salvaged.cut_bytes, what, keys: None });

@@ -129,7 +129,9 @@ pub(super) fn survey_log(
             Ok(())
         });
         file.saved_entries = taken;
-        rejected.into_iter().for_each(|loss| file.lose(loss));
+        for loss in rejected {
+            file.lose(loss);
+        }
         match salvaged {
             Ok(salvaged) => {
                 let is_last = index + 1 == extent.segments.len();

@@ -127,10 +127,7 @@ pub(super) fn choose(
     let mut knowledge = Knowledge::Nothing;
     if history.records > 0 {
         let contradictions = contradictions(history, log, tables);
-        knowledge = match contradictions.is_empty() {
-            true => Knowledge::Whole,
-            false => Knowledge::Partial,
-        };
+        knowledge = if contradictions.is_empty() { Knowledge::Whole } else { Knowledge::Partial };
         doubts.extend(contradictions);
     }
     for (number, table) in tables.iter_mut() {

@@ -54,7 +54,6 @@ const KEYSPACES: [&str; 3] = ["default", "users", "events"];
 
 impl Sample {
     fn new(seed: u64) -> Self {
-        println!("sample of seed {seed}");
         let (disk, clock) = (SimFs::new(seed), SimClock::new(START_MS));
         let mut random = SeededRandom::new(seed);
         let mut ever = BTreeSet::new();
@@ -228,8 +227,8 @@ fn an_intact_database_comes_back_as_it_was() {
         let sample = Sample::new(seed);
         let (tables, segments) = (sample.tables().len(), sample.segments().len());
         assert!(tables > 5 && segments > 1, "{tables} tables, {segments} segments: no fair sample");
-        let report = sample.repair(&sample.disk.kill(), "intact");
-        assert!(report.is_complete(), "{report:#?}");
+        let report = sample.repair(&sample.disk.kill(), &format!("intact, seed {seed}"));
+        assert!(report.is_complete(), "seed {seed}: {report:#?}");
         assert_eq!(report.knowledge, Knowledge::Whole);
         let names: Vec<_> = report.keyspaces.iter().map(|keyspace| &*keyspace.name).collect();
         assert_eq!(names, KEYSPACES);
@@ -334,7 +333,9 @@ fn an_old_manifest_is_not_believed() {
     let disk = disk.kill();
     let newer = files_in(&disk, FROM).into_iter().filter(|(path, _)| is_root(path));
     newer.for_each(|(path, _)| disk.remove_file_durably(&path));
-    old.iter().for_each(|(path, bytes)| disk.write(path, bytes));
+    for (path, bytes) in &old {
+        disk.write(path, bytes);
+    }
     let later = Sample { disk: disk.clone(), content, ever: BTreeSet::new() };
     let report = repair_on(&disk).unwrap();
     assert_eq!(report.knowledge, Knowledge::Partial, "{report:#?}");
@@ -364,7 +365,9 @@ fn with_obsolete_tables(change: impl Fn(&Db), should_compact_first: bool) -> Sim
     builder(&disk, &clock, FROM).open().unwrap().close().unwrap();
     builder(&disk, &clock, FROM).open().unwrap().close().unwrap();
     let disk = disk.crash(Survival::All);
-    old.iter().for_each(|(path, bytes)| disk.write(path, bytes));
+    for (path, bytes) in &old {
+        disk.write(path, bytes);
+    }
     disk
 }
 
@@ -476,7 +479,9 @@ fn footer_index_and_properties_cost_nothing_and_a_cut_its_end() {
 }
 
 fn clear(disk: &SimFs, dir: &str) {
-    files_in(disk, dir).into_iter().for_each(|(path, _)| disk.remove_file_durably(&path));
+    for (path, _) in files_in(disk, dir) {
+        disk.remove_file_durably(&path);
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! A cursor over the entries of a table that can still be read, and the list of what cannot.
 
 use alluvium_base::key::compare;
-use alluvium_base::{Bytes, InternalKey, Result, Seq};
+use alluvium_base::{Bytes, Error, InternalKey, Result, Seq};
 
 use super::search::{frame_at, next_frame};
 use super::{Blocks, LostStretch, SalvagedTable};
@@ -93,25 +93,16 @@ impl SalvageCursor {
             Blocks::Indexed(_) => self.next_indexed(),
             Blocks::Sought { end, is_exact } => self.next_sought(*end, *is_exact),
         };
-        match &block {
-            Some(block) => {
-                let first = block.entry(0);
-                self.close_ends(Some(block.key_bytes(&first)));
-            }
-            None => {
-                let largest = self.table.summary().map(|summary| summary.largest.clone());
-                self.close_ends(largest);
-            }
-        }
-        block
-    }
-
-    /// Notes which key follows the stretches that were lost last.
-    fn close_ends(&mut self, key: Option<Bytes>) {
+        // Which key follows the stretches that were lost last, is known only now.
+        let key = match &block {
+            Some(block) => Some(block.key_bytes(&block.entry(0))),
+            None => self.table.summary().map(|summary| summary.largest.clone()),
+        };
         for lost in self.lost.iter_mut().rev().take(self.open_ends) {
             lost.last_key.clone_from(&key);
         }
         self.open_ends = 0;
+        block
     }
 
     fn next_indexed(&mut self) -> Option<Block> {
@@ -193,9 +184,9 @@ impl SalvageCursor {
     /// Reads a block and checks everything, its order too; says what is wrong.
     fn read(&self, handle: Handle) -> Result<Block, String> {
         let file = &self.table.file;
-        let what = |error: alluvium_base::Error| match error {
-            alluvium_base::Error::Corrupt(corruption) => corruption.what,
-            other => other.to_string(),
+        let what = |error: Error| {
+            let Error::Corrupt(corruption) = error else { return error.to_string() };
+            corruption.what
         };
         let frame = file.read(handle).map_err(what)?;
         let bytes = file.unpack(&frame, handle.offset).map_err(what)?;

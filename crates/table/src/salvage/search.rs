@@ -16,6 +16,7 @@
 //! lost.
 
 use alluvium_base::checksum::Checksum;
+use alluvium_base::codec::Decoder;
 use alluvium_base::{FileNumber, Result};
 
 use crate::frame::{MAX_RAW_BYTES, TRAILER_BYTES, TableFile, checksum_with_place, unpack};
@@ -36,12 +37,11 @@ const MAX_LZ4_RATIO: u64 = 255;
 /// The trailer at the front of `bytes`, if it is one that a frame can have: tag, raw length and
 /// checksum.
 fn trailer(bytes: &[u8]) -> Option<(Compression, u64, u32)> {
-    let bytes = bytes.first_chunk::<TRAILER_BYTES>()?;
-    let [tag, a, b, c, d, e, f, g, h] = *bytes;
-    let raw = u64::from(u32::from_le_bytes([a, b, c, d]));
-    let is_possible = raw > 0 && raw <= MAX_RAW_BYTES as u64;
-    let tag = Compression::decode(tag).filter(|_| is_possible)?;
-    Some((tag, raw, u32::from_le_bytes([e, f, g, h])))
+    let mut decoder = Decoder::new(bytes);
+    let tag = Compression::decode(decoder.u8()?)?;
+    let raw = u64::from(decoder.u32()?);
+    let crc = decoder.u32()?;
+    (1..=MAX_RAW_BYTES as u64).contains(&raw).then_some((tag, raw, crc))
 }
 
 /// Whether a payload of `len` bytes can stand for `raw` bytes.

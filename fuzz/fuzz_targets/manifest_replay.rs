@@ -16,6 +16,7 @@ use libfuzzer_sys::fuzz_target;
 
 const MEMORY: &str = "memory has no way to fail";
 const NUMBER: FileNumber = FileNumber(1);
+const OPTIONS: ManifestOptions = ManifestOptions { rewrite_min_bytes: 4 << 10 };
 
 /// The windows of a few log files, and each record as what it says.
 const BUDGET: Budget = Budget { fixed_bytes: 2 << 20, bytes_per_byte: 256 };
@@ -41,7 +42,7 @@ fn folder(input: &mut Input<'_>) -> MemFs {
             write(&fs, manifest, &file);
         }
         Mode::Assembled => {
-            let mut log = LogFileWriter::create(&fs, manifest, NUMBER).expect(MEMORY);
+            let mut log = LogFileWriter::create(&fs, manifest, NUMBER, 0).expect(MEMORY);
             while !input.is_empty() {
                 let payload = input.piece();
                 if let Ok(record) = Record::decode(payload) {
@@ -73,7 +74,7 @@ fuzz_target!(init: samples::check_formats(), |data: &[u8]| {
             return;
         }
         let numbers = Arc::new(FileNumbers::starting_at(next));
-        Manifest::start(Arc::clone(&fs), dir, recovered, numbers, 0, ManifestOptions::default()).expect("what was read can be written");
+        Manifest::start(Arc::clone(&fs), dir, recovered, numbers, 0, OPTIONS).expect("what was read can be written");
         let after = Manifest::recover(fs, dir).expect("just written").state;
         assert_eq!(after.keyspaces, before.keyspaces);
         assert_eq!((after.next_keyspace, after.last_seq), (before.next_keyspace, before.last_seq));

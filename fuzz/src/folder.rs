@@ -149,6 +149,7 @@ pub fn files_of(fs: &dyn Fs, dir: &Path) -> Files {
 
 fn open(fs: &Arc<dyn Fs>) -> Result<Db> {
     let builder = Db::builder(DIR).fs(Arc::clone(fs)).background(Background::Manual);
+    let builder = builder.max_manifest_bytes(8 << 10);
     builder.log_segment_size(4096).max_log_bytes(16 << 10).cache_bytes(64 << 10).open()
 }
 

@@ -98,6 +98,7 @@ pub fn manifest() -> Vec<u8> {
         .fs(Arc::clone(&fs))
         .background(Background::Manual)
         .log_segment_size(64 << 10)
+        .max_manifest_bytes(12 << 10)
         .default_keyspace(options.clone())
         .open()
         .expect(GOOD);
@@ -149,6 +150,7 @@ fn database(kind: usize) -> Files {
         .log_mode([LogMode::Buffered, LogMode::Mapped][kind % 2])
         .log_segment_size(4 << 10)
         .max_log_bytes(16 << 10)
+        .max_manifest_bytes(8 << 10)
         .default_keyspace(options.clone())
         .open()
         .expect(GOOD);

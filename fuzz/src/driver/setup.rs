@@ -160,6 +160,8 @@ impl Setup {
             .log_mode(self.log_mode())
             .log_segment_size(self.log_segment_size())
             .max_log_bytes(self.max_log_bytes())
+            // Small enough to be rewritten now and then.
+            .max_manifest_bytes(self.log_segment_size())
             .cache_bytes(self.cache_bytes())
             .background(Background::Manual)
             .open()

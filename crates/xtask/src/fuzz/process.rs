@@ -18,6 +18,9 @@ const TICKS_PER_SECOND: f64 = 100.0;
 /// What libFuzzer calls the file of an input that was slow.
 const SLOW_UNIT: &str = "/slow-unit-";
 
+/// What is said of a finding until more is known.
+const UNNAMED: &str = "it failed";
+
 /// A run to come.
 #[derive(Debug)]
 pub(super) struct Process {
@@ -101,7 +104,7 @@ fn read_output(name: &str, output: &str) -> Figures {
             if file.contains(SLOW_UNIT) {
                 continue;
             }
-            let what = what.take().unwrap_or_else(|| "it failed".to_owned());
+            let what = what.take().unwrap_or_else(|| UNNAMED.to_owned());
             figures.findings.push(Finding { what, file: file.trim().to_owned() });
         } else if line.contains("' panicked at ")
             || line.contains("' (") && line.contains("panicked at")
@@ -112,7 +115,11 @@ fn read_output(name: &str, output: &str) -> Figures {
         } else if let Some((_, error)) = line.split_once("ERROR: ")
             && !error.contains("deadly signal")
         {
-            what = Some(error.to_owned());
+            // Of a hang the file is written first.
+            match figures.findings.last_mut().filter(|finding| finding.what == UNNAMED) {
+                Some(finding) => error.clone_into(&mut finding.what),
+                None => what = Some(error.to_owned()),
+            }
         }
     }
     figures
@@ -157,6 +164,14 @@ mod tests {
                       artifact_prefix='x/'; Test unit written to x/crash-2\n";
         let findings = read_output("t", output).findings;
         assert_eq!(findings[0].what, "AddressSanitizer: heap-use-after-free on address 0x1");
+    }
+
+    #[test]
+    fn a_hang_is_named_after_its_file() {
+        let output = "artifact_prefix='x/'; Test unit written to x/timeout-4\n\
+                      ==7== ERROR: libFuzzer: timeout after 601 seconds\n";
+        let findings = read_output("t", output).findings;
+        assert_eq!(findings[0].what, "libFuzzer: timeout after 601 seconds");
     }
 
     #[test]

@@ -121,7 +121,7 @@ impl Core {
                 commit.next_seq = last.next();
                 self.publisher.publish(first, last);
             }
-            let log_end = appended.inspect_err(|error| self.poison(error))?;
+            let log_end = appended.inspect_err(|error| self.log_failed(error))?;
             commit.next_seq = last.next();
             logged(last, log_end);
             commit.unchecked_bytes += batch.payload.len() as u64;
@@ -139,7 +139,15 @@ impl Core {
 
     /// Returns once the log is durable up to `end`; a failure poisons the database.
     pub(crate) fn sync_to(&self, end: LogEnd) -> Result<()> {
-        self.wal.sync_to(end).inspect_err(|error| self.poison(error))
+        self.wal.sync_to(end).inspect_err(|error| self.log_failed(error))
+    }
+
+    /// Poisons: nobody can tell how much of the log is there.
+    fn log_failed(&self, error: &Error) {
+        let forgiving = [Bug::LogGoesOnBehindGarbage, Bug::FailedSeqReused, Bug::FailedSyncRetried];
+        if !forgiving.into_iter().any(is_planted) {
+            self.poison(error);
+        }
     }
 
     /// Sets full memtables aside. Must be called under the commit lock, so that no batch is split.

@@ -120,12 +120,6 @@ impl Core {
 
     /// Refuses all writes from now on: the log or the manifest failed, and its end is unknown.
     pub(crate) fn poison(&self, cause: &Error) {
-        if [Bug::LogGoesOnBehindGarbage, Bug::FailedSeqReused, Bug::FailedSyncRetried]
-            .into_iter()
-            .any(is_planted)
-        {
-            return;
-        }
         if self.poison.set(cause.clone()).is_ok() {
             tracing::error!(%cause, "writes are refused until the database is reopened");
         }

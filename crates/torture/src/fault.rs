@@ -33,7 +33,8 @@ const RANDOM_STEPS: usize = 25;
 fn case(case: &Case<'_>) -> Result<(), Failure> {
     let sets = option_sets::deterministic();
     let set = sets[(case.seed % sets.len() as u64) as usize].clone();
-    let script = if case.seed < 2 { short_script() } else { random_script(case.seed, RANDOM_STEPS) };
+    let script =
+        if case.seed < 2 { short_script() } else { random_script(case.seed, RANDOM_STEPS) };
     sweep(case, &set, &script)
 }
 
@@ -99,8 +100,32 @@ fn run_with_fault(trial: &Trial, set: &OptionSet, script: &[Step]) -> Result<Run
         run.step(step).map_err(|again| {
             format!("{step:?} failed once ({error}) and, without any fault, again: {again}")
         })?;
+        // Here and now: what is written later may hide what the failure left.
+        check_images(trial, &run).map_err(|what| format!("after {step:?} went on: {what}"))?;
     }
     Ok(run)
+}
+
+/// What would be found if the machine stopped now.
+fn check_images(trial: &Trial, run: &Run) -> Result<(), String> {
+    let history = &run.history;
+    let images = [
+        ("killed", run.disk.kill(), history.acknowledged()),
+        ("power cut, nothing survives", run.disk.crash(Survival::None), history.durable()),
+        ("power cut, some survives", run.disk.crash(Survival::Random(trial.op)), history.durable()),
+        ("power cut, all survives", run.disk.crash(Survival::All), history.durable()),
+    ];
+    for (what, disk, from) in images {
+        find(run, what, run.set.builder(&disk, &run.clock).open(), from)?;
+    }
+    Ok(())
+}
+
+/// A state from number `from` on is in the database.
+fn find(run: &Run, what: &str, db: alluvium::Result<Db>, from: usize) -> Result<(), String> {
+    let found = db.and_then(|db| read_all(&db)).map_err(|error| format!("{what}: {error}"))?;
+    let sought = run.history.find(&found, from, run.clock.now());
+    sought.map_err(|lost| format!("{what}: {lost}"))
 }
 
 /// What a database after a fault must still do.
@@ -138,24 +163,10 @@ fn try_one(trial: &Trial, set: &OptionSet, script: &[Step]) -> Result<(), String
     let checked = db.as_ref().map_or(Ok(()), |db| check_survivor(trial, &run, db));
     run.disk.set_faults(FaultPlan::none());
     checked?;
-    let (history, now_ms) = (&run.history, run.clock.now());
-    let images = [
-        ("killed", run.disk.kill(), history.acknowledged()),
-        ("power cut, nothing survives", run.disk.crash(Survival::None), history.durable()),
-        ("power cut, some survives", run.disk.crash(Survival::Random(trial.op)), history.durable()),
-        ("power cut, all survives", run.disk.crash(Survival::All), history.durable()),
-    ];
-    let find = |what: &str, db: alluvium::Result<Db>, from| {
-        let found = db.and_then(|db| read_all(&db)).map_err(|error| format!("{what}: {error}"))?;
-        history.find(&found, from, now_ms).map_err(|lost| format!("{what}: {lost}"))
-    };
-    for (what, disk, from) in images {
-        find(what, set.builder(&disk, &run.clock).open(), from)?;
-    }
+    check_images(trial, &run)?;
     drop(db);
     let reopened = set.builder(&run.disk, &run.clock).open();
-    find("reopened", reopened, history.acknowledged())?;
-    Ok(())
+    find(&run, "reopened", reopened, run.history.acknowledged())
 }
 
 /// Every operation of the workload, every fault, once and for good.

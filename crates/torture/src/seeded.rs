@@ -229,7 +229,7 @@ fn watch(mut child: Child, longest: Duration) -> Option<String> {
         Some(status) if status.success() => None,
         Some(status) => {
             let last = err.lines().rfind(|line| !line.is_empty()).unwrap_or_default();
-            Some(shortened(&format!("died, {status}: {last}")))
+            Some(shortened(&format!("died: {status}: {last}")))
         }
     }
 }

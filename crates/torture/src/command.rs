@@ -42,6 +42,10 @@ struct Arguments {
     /// Lists the layers.
     #[arg(long)]
     list: bool,
+    /// The bug that is planted in this process: see the layer `seeded`.
+    #[cfg(feature = "seeded-bugs")]
+    #[arg(long, hide = true)]
+    bug: Option<String>,
 }
 
 /// Reads 90s, 10m, 2h or a number of seconds.
@@ -70,6 +74,10 @@ pub fn main() -> ExitCode {
         }
         return ExitCode::SUCCESS;
     }
+    #[cfg(feature = "seeded-bugs")]
+    if let Some(code) = seeded(&arguments) {
+        return code;
+    }
     let mut layers = Vec::new();
     for name in &arguments.layers {
         match LAYERS.iter().filter(|layer| name == "all" || layer.name == name).collect::<Vec<_>>()
@@ -83,6 +91,41 @@ pub fn main() -> ExitCode {
     }
     let all_held = layers.into_iter().fold(true, |held, layer| torture(layer, &arguments) && held);
     if all_held { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Plants the bug that was asked for; runs the layer `seeded`, if it was asked for.
+#[cfg(feature = "seeded-bugs")]
+fn seeded(arguments: &Arguments) -> Option<ExitCode> {
+    use crate::seeded::{self, Hunt};
+
+    let unknown = |name: &str| {
+        println!("there is no bug {name}");
+        Some(ExitCode::FAILURE)
+    };
+    if let Some(name) = &arguments.bug {
+        let Some(bug) = seeded::find(name) else { return unknown(name) };
+        alluvium_base::seeded::plant(Some(bug));
+    }
+    if arguments.layers != [seeded::NAME] {
+        return None;
+    }
+    let mut bugs = alluvium_base::seeded::Bug::ALL.to_vec();
+    if let Some(names) = &arguments.only {
+        if let Some(name) = names.split(',').find(|name| seeded::find(name).is_none()) {
+            return unknown(name);
+        }
+        bugs = names.split(',').filter_map(seeded::find).collect();
+    }
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let hunt = Hunt {
+        program: std::env::current_exe().expect("a running program has a path"),
+        bugs,
+        budget: arguments.time.unwrap_or(seeded::BUDGET),
+        jobs: arguments.jobs.unwrap_or(cores),
+        seed: arguments.seed.unwrap_or_else(fresh_seed),
+    };
+    let all_caught = seeded::command(&hunt, arguments.report.as_deref());
+    Some(if all_caught { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Runs one layer; answers whether every promise held.

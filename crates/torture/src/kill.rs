@@ -67,7 +67,10 @@ pub fn builder(dir: &Path) -> Builder {
 
 /// Starts a child on the folder. `program` must call [`child`] first thing in its `main`.
 pub fn spawn(program: &Path, task: Task, dir: &Path, round: u32) -> std::io::Result<Child> {
-    Command::new(program)
+    let mut command = Command::new(program);
+    #[cfg(feature = "seeded-bugs")]
+    crate::seeded::hand_on(&mut command);
+    command
         .env(CHILD_TASK, format!("{task:?}"))
         .env(CHILD_DIR, dir)
         .env(CHILD_ROUND, round.to_string())
@@ -86,6 +89,8 @@ pub fn child() -> Option<ExitCode> {
     let task = std::env::var(CHILD_TASK).ok()?;
     let dir = std::env::var_os(CHILD_DIR)?;
     let round = std::env::var(CHILD_ROUND).ok()?.parse().ok()?;
+    #[cfg(feature = "seeded-bugs")]
+    crate::seeded::adopt();
     if task == format!("{:?}", Task::Write) {
         write_for_ever(Path::new(&dir), round);
     } else {
@@ -95,7 +100,7 @@ pub fn child() -> Option<ExitCode> {
 }
 
 /// One write to the pipe: killed in the middle, it says all of it or nothing.
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     let said = std::io::stdout().lock().write_all(format!("{line}\n").as_bytes());
     said.expect("the parent listens");
 }
@@ -178,7 +183,9 @@ fn verify(dir: &Path, round: u32, acknowledged: &BTreeMap<u32, u32>) -> Result<u
         let mut count = 0;
         for entry in db.prefix(&prefix) {
             let (name, value) = entry?;
-            if name != key(round, thread, count) || *value != *format!("{count} ").repeat(20).as_bytes() {
+            if name != key(round, thread, count)
+                || *value != *format!("{count} ").repeat(20).as_bytes()
+            {
                 let what = format!("thread {thread}: a gap or a wrong value at write {count}");
                 return Err(what.into());
             }

@@ -6,11 +6,11 @@
 //!
 //! | layer | what it tries |
 //! |---|---|
-//! | [`crash`] | the power cut, or the process killed, at every operation of the disk, also in recovery |
 //! | [`fault`] | every operation of the disk failing in every way, once and for good |
 //! | [`model`] | random operations against an oracle |
 //! | [`history`] | operations of several threads at once: one order must explain every answer |
 //! | [`bytes`] | every bit flipped and every truncation of every file |
+//! | [`threads`] | writers, readers, flushes and compactions at once |
 //! | [`kill`] | locks, and a child process killed at random |
 //!
 //! [`workload`] and [`states`] are what they share: a small workload that goes through everything,
@@ -34,11 +34,21 @@ pub mod model;
 pub mod option_sets;
 pub mod report;
 pub mod run;
+#[cfg(feature = "seeded-bugs")]
+pub mod seeded;
 pub mod states;
+pub mod threads;
 pub mod workload;
 
 use layer::Layer;
 
 /// Every layer, in the order of the published table.
-pub const LAYERS: &[&Layer] =
-    &[&crash::LAYER, &fault::LAYER, &model::LAYER, &history::LAYER, &bytes::LAYER, &kill::LAYER];
+pub const LAYERS: &[&Layer] = &[
+    &crash::LAYER,
+    &fault::LAYER,
+    &model::LAYER,
+    &history::LAYER,
+    &bytes::LAYER,
+    &threads::LAYER,
+    &kill::LAYER,
+];

@@ -45,9 +45,10 @@ impl Entry {
             tried: figures.collect::<Vec<_>>().join(", "),
             minutes: format!("{:.1}", outcome.took.as_secs_f64() / 60.0),
             seed: limits.seed.to_string(),
-            lost: outcome.failure.as_ref().map_or("nothing".to_owned(), |(seed, _)| {
-                format!("**a failure at seed {seed}**")
-            }),
+            lost: outcome
+                .failure
+                .as_ref()
+                .map_or("nothing".to_owned(), |(seed, _)| format!("**a failure at seed {seed}**")),
         }
     }
 
@@ -75,8 +76,19 @@ impl Entry {
 /// Adds a row to the table in the file at `path`, and works out the totals.
 #[allow(clippy::disallowed_methods, reason = "a page of documentation, not a database's file")]
 pub fn add(path: &Path, entry: &Entry) -> Result<()> {
-    let page = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+    let page =
+        std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
     let page = with_entry(&page, entry)?;
+    std::fs::write(path, page).with_context(|| format!("writing {}", path.display()))
+}
+
+/// Replaces what stands between `begin` and `end` in the file at `path`.
+#[allow(clippy::disallowed_methods, reason = "a page of documentation, not a database's file")]
+pub fn replace(path: &Path, begin: &str, end: &str, text: &str) -> Result<()> {
+    let page =
+        std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+    let old = between(&page, begin, end)?;
+    let page = page.replace(&format!("{begin}{old}"), &format!("{begin}\n{text}"));
     std::fs::write(path, page).with_context(|| format!("writing {}", path.display()))
 }
 
@@ -171,9 +183,8 @@ mod tests {
 
     #[test]
     fn rows_are_added_and_totals_are_their_sums() {
-        let page = format!(
-            "# A\n{TOTALS_BEGIN}\n{TOTALS_END}\ntext\n{RUNS_BEGIN}\n{RUNS_END}\nend\n"
-        );
+        let page =
+            format!("# A\n{TOTALS_BEGIN}\n{TOTALS_END}\ntext\n{RUNS_BEGIN}\n{RUNS_END}\nend\n");
         let page = with_entry(&page, &entry("crash", "1,200 images", "nothing")).unwrap();
         let page = with_entry(&page, &entry("kill", "10 kills, 5 writes", "nothing")).unwrap();
         let page = with_entry(&page, &entry("crash", "900 images", "**no**")).unwrap();

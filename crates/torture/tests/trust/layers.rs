@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use alluvium_torture::layer::Layer;
 use alluvium_torture::run::{Limits, replay, run};
-use alluvium_torture::{bytes, crash, fault, history, kill, model};
+use alluvium_torture::{bytes, crash, fault, history, kill, model, threads};
 
 /// Tries `cases` cases from `seed` on; there must be at least `least` of what the layer counts, or
 /// the layer has shrunk.
@@ -47,6 +47,11 @@ fn what_threads_do_at_once_has_one_order_that_explains_it() {
 #[test]
 fn no_flipped_bit_and_no_truncation_goes_unnoticed() {
     short(&bytes::LAYER, 0, 4, 100_000);
+}
+
+#[test]
+fn threads_at_once_see_whole_batches_and_lose_nothing() {
+    short(&threads::LAYER, 0, 6, 500);
 }
 
 #[test]

@@ -5,11 +5,14 @@
 //! the memory of the control group, versions 1 and 2.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 /// The least limit on this process's memory, in bytes; `None` when there is none, or none that
-/// could be read.
+/// could be read. The system is asked once in the life of the process: defaults depend on it, and
+/// they are made often.
 pub fn limit_bytes() -> Option<u64> {
-    address_space_bytes().into_iter().chain(control_group_limits()).min()
+    static LIMIT: OnceLock<Option<u64>> = OnceLock::new();
+    *LIMIT.get_or_init(|| address_space_bytes().into_iter().chain(control_group_limits()).min())
 }
 
 /// The limit on this process's address space, in bytes, if there is one (`ulimit -v`).

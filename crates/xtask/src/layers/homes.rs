@@ -34,6 +34,15 @@ pub(super) const HOMES: &[Home] = &[
     home("crc32fast", &["alluvium-base"], "use `alluvium_base::checksum`"),
     home("memmap2", &["alluvium-base"], "use `alluvium_base::fs::Mapping`"),
     home("rustix", &["alluvium-base", "alluvium-torture"], "go through `alluvium_base::Fs`"),
+    home("arc-swap", &["alluvium-base"], "use `alluvium_base::sync`: models must see it"),
+    home(
+        "parking_lot",
+        // The memtable's leaf locks are one step to a schedule; tests' own locks are not the engine's.
+        &["alluvium-base", "alluvium-memtable", "alluvium-testkit", "alluvium-torture"],
+        "use `alluvium_base::sync`: models must see it",
+    ),
+    home("loom", &["alluvium-base"], "use `alluvium_base::sync`"),
+    home("shuttle", &["alluvium-base"], "use `alluvium_base::sync`"),
     home("crossbeam-skiplist", &["alluvium-memtable"], "go through `alluvium_memtable::Memtable`"),
     home("lz4_flex", &["alluvium-table"], "let the table compress its blocks"),
     home("bloomfilter", &["alluvium-table"], "ask the table's filter"),

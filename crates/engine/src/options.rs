@@ -307,7 +307,7 @@ impl Builder {
     }
 
     /// Size from which the manifest is rewritten as one record, in bytes; one that is larger than
-    /// this even then is rewritten when it has grown to four times that. Default 4 MiB.
+    /// this even then is rewritten when it has grown to four times that. Default 1 MiB.
     pub fn max_manifest_bytes(mut self, bytes: u64) -> Self {
         self.max_manifest_bytes = bytes;
         self

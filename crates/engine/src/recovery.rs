@@ -14,6 +14,7 @@
 //! could need is removed before what replaces it is durable: a crash during recovery is recovered
 //! from like any other.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ use alluvium_base::sync::{ArcSwap, Mutex, OnceLock, RecursiveRwLock};
 use alluvium_base::{Clock, FileName, FileNumber, FileNumbers, Fs, KeyspaceId, Seq};
 use alluvium_manifest::{Cause, Manifest, ManifestOptions, VersionEdit};
 use alluvium_table::BlockCache;
-use alluvium_wal::{WalConfig, renew, replay, settle, start};
+use alluvium_wal::{Replayed, WalConfig, renew, replay, settle, start};
 
 use crate::core::{CommitState, Core};
 use crate::db::DEFAULT_KEYSPACE;
@@ -49,28 +50,7 @@ pub(crate) fn recover(builder: Builder) -> Result<Core> {
     adopt_default_keyspace(&builder, &mut manifest)?;
     crate::options_file::write(&builder)?;
 
-    // First the log is made durable: a flush during replay may only name what the log would bring
-    // back after a power cut right then.
-    let known = manifest.state().log;
-    let found = replay(&*fs, &dir, known, &mut |_, _, _| Ok(()))?;
-    renew(&*fs, &dir, &found)?;
-    let cache = BlockCache::new(builder.cache_bytes as usize);
-    let mut replaying = LogReplay::new(&builder, &numbers, &mut manifest);
-    let replayed = replay(&*fs, &dir, known, &mut |first, payload, at| {
-        replaying.record(first, &payload, at.segment, at.offset)
-    })?;
-    if replayed != found {
-        let what = "the log reads differently each time: the disk, or its cable, is failing";
-        return Err(Error::corrupt(&dir, 0, what));
-    }
-    if let Some(torn) = &replayed.torn {
-        tracing::info!(segment = %torn.segment, offset = torn.offset, bytes = torn.dropped_bytes,
-            "dropped the torn end of the log: none of it was acknowledged as durable");
-    }
-    let (last_seq, memtables) = replaying.finish();
-    if known.is_some_and(|known| replayed.drops(known)) {
-        name_log(&mut manifest, FileNumber(0), &*builder.clock)?;
-    }
+    let (replayed, last_seq, memtables) = replay_log(&builder, &numbers, &mut manifest)?;
     settle(&*fs, &dir, &replayed)?;
 
     let (log, wal) = start(WalConfig {
@@ -88,7 +68,7 @@ pub(crate) fn recover(builder: Builder) -> Result<Core> {
         fs,
         clock: builder.clock,
         numbers,
-        cache,
+        cache: BlockCache::new(builder.cache_bytes as usize),
         wal,
         default_persist: builder.default_persist,
         background: builder.background,
@@ -114,6 +94,40 @@ pub(crate) fn recover(builder: Builder) -> Result<Core> {
     Ok(core)
 }
 
+/// What is in memtables only, by keyspace.
+type Memtables = BTreeMap<KeyspaceId, ActiveMemtable>;
+
+/// Makes the log durable, and replays it.
+fn replay_log(
+    builder: &Builder,
+    numbers: &Arc<FileNumbers>,
+    manifest: &mut Manifest,
+) -> Result<(Replayed, Seq, Memtables)> {
+    let (fs, dir) = (&*builder.fs, &builder.dir);
+    // Durable first: a flush during replay may only name what the log would bring back after a
+    // power cut right then.
+    let known = manifest.state().log;
+    let found = replay(fs, dir, known, &mut |_, _, _| Ok(()))?;
+    renew(fs, dir, &found)?;
+    let mut replaying = LogReplay::new(builder, numbers, manifest);
+    let replayed = replay(fs, dir, known, &mut |first, payload, at| {
+        replaying.record(first, &payload, at.segment, at.offset)
+    })?;
+    if replayed != found {
+        let what = "the log reads differently each time: the disk, or its cable, is failing";
+        return Err(Error::corrupt(dir, 0, what));
+    }
+    if let Some(torn) = &replayed.torn {
+        tracing::info!(segment = %torn.segment, offset = torn.offset, bytes = torn.dropped_bytes,
+            "dropped the torn end of the log: none of it was acknowledged as durable");
+    }
+    let (last_seq, memtables) = replaying.finish();
+    if known.is_some_and(|known| replayed.drops(known)) {
+        name_log(manifest, FileNumber(0), &*builder.clock)?;
+    }
+    Ok((replayed, last_seq, memtables))
+}
+
 /// Has the manifest know a log segment that must be there from now on; number 0 for none.
 fn name_log(manifest: &mut Manifest, log: FileNumber, clock: &dyn Clock) -> Result<()> {
     let mut edit = VersionEdit::new(Cause::Recovery, clock.now_ms());
@@ -122,10 +136,7 @@ fn name_log(manifest: &mut Manifest, log: FileNumber, clock: &dyn Clock) -> Resu
 }
 
 /// Shows readers the recovered tables and memtables.
-fn install_recovered(
-    core: &Core,
-    mut memtables: std::collections::BTreeMap<KeyspaceId, ActiveMemtable>,
-) -> Result<()> {
+fn install_recovered(core: &Core, mut memtables: Memtables) -> Result<()> {
     let mut view = ReadView::default();
     {
         let manifest = core.manifest.lock();
@@ -325,6 +336,6 @@ fn remove_obsolete(fs: &dyn Fs, dir: &Path, names: &[FileName], manifest: &Manif
 }
 
 /// The sequences at or below which each keyspace has everything in tables.
-pub(crate) fn flushed_seqs(manifest: &Manifest) -> std::collections::BTreeMap<KeyspaceId, Seq> {
+pub(crate) fn flushed_seqs(manifest: &Manifest) -> BTreeMap<KeyspaceId, Seq> {
     manifest.state().keyspaces.iter().map(|(id, keyspace)| (*id, keyspace.flushed)).collect()
 }

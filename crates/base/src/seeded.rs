@@ -107,7 +107,7 @@ bugs! {
     /// A failed flush or compaction is tried again at once, for ever.
     RetryWithoutPause, Some(30), "pebble 908";
 
-    /// A checkpoint's folder is not synced.
+    /// A checkpoint's copy of the log is not synced.
     CheckpointUnsynced, None, "";
     /// `commit_then` calls back before the sync.
     CallbackBeforeSync, None, "";

@@ -8,7 +8,6 @@
 
 use std::path::Path;
 
-use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::{FileName, Fs};
 use alluvium_manifest::Manifest;
 use alluvium_wal::copy_segments;
@@ -31,9 +30,7 @@ impl Core {
             }
         }
         copy_segments(&*self.fs, &self.dir, to, &self.wal.segments())?;
-        if !is_planted(Bug::CheckpointUnsynced) {
-            sync_dir(&*self.fs, to)?;
-        }
+        sync_dir(&*self.fs, to)?;
         let state = manifest.state();
         let now_ms = self.clock.now_ms();
         Manifest::write_snapshot(&*self.fs, to, manifest.number(), state, now_ms)

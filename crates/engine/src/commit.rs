@@ -116,12 +116,7 @@ impl Core {
             }
             let first = commit.next_seq;
             let last = first.plus(u64::from(batch.entry_count) - 1);
-            let appended = commit.log.append(first, last, &batch.payload, batch.checksum);
-            if appended.is_err() && is_planted(Bug::LogGoesOnBehindGarbage) {
-                commit.next_seq = last.next();
-                self.publisher.publish(first, last);
-            }
-            let log_end = appended.inspect_err(|error| self.log_failed(error))?;
+            let log_end = self.append(&mut commit, batch, (first, last))?;
             commit.next_seq = last.next();
             logged(last, log_end);
             commit.unchecked_bytes += batch.payload.len() as u64;
@@ -137,17 +132,31 @@ impl Core {
         }
     }
 
-    /// Returns once the log is durable up to `end`; a failure poisons the database.
-    pub(crate) fn sync_to(&self, end: LogEnd) -> Result<()> {
-        self.wal.sync_to(end).inspect_err(|error| self.log_failed(error))
+    /// Appends the batch's record. A failure poisons: nobody can tell how much of it is there.
+    fn append(
+        &self,
+        commit: &mut CommitState,
+        batch: &PreparedBatch,
+        (first, last): (Seq, Seq),
+    ) -> Result<LogEnd> {
+        let appended = commit.log.append(first, last, &batch.payload, batch.checksum);
+        appended.inspect_err(|error| {
+            if is_planted(Bug::LogGoesOnBehindGarbage) {
+                commit.next_seq = last.next();
+                self.publisher.publish(first, last);
+            } else if !is_planted(Bug::FailedSeqReused) {
+                self.poison(error);
+            }
+        })
     }
 
-    /// Poisons: nobody can tell how much of the log is there.
-    fn log_failed(&self, error: &Error) {
-        let forgiving = [Bug::LogGoesOnBehindGarbage, Bug::FailedSeqReused, Bug::FailedSyncRetried];
-        if !forgiving.into_iter().any(is_planted) {
-            self.poison(error);
-        }
+    /// Returns once the log is durable up to `end`; a failure poisons the database.
+    pub(crate) fn sync_to(&self, end: LogEnd) -> Result<()> {
+        self.wal.sync_to(end).inspect_err(|error| {
+            if !is_planted(Bug::FailedSyncRetried) {
+                self.poison(error);
+            }
+        })
     }
 
     /// Sets full memtables aside. Must be called under the commit lock, so that no batch is split.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use alluvium::{Db, Depth, Error, ErrorKind, Persist, Read, check};
 use alluvium_testkit::{SimClock, SimFs, Survival};
 
-use crate::layer::{Case, Failure, Layer, Threads, needs_nothing};
+use crate::layer::{Case, Failure, Layer, Threads, needs_nothing, spread};
 use crate::option_sets::{self, OptionSet};
 use crate::states::{Content, History, differences, read_every_way};
 use crate::workload::{DIR, Run, Step, Write, expiring, put, remove};
@@ -50,14 +50,11 @@ fn case(case: &Case<'_>) -> Result<(), Failure> {
     let end = if case.seed.is_multiple_of(2) { End::Closed } else { End::Killed };
     let sample = Sample::new(case.seed, set, end)?;
     let mut tally = Tally::new();
-    for (path, len) in sample.files() {
-        let bits = len * 8;
-        for bit in (0..bits).step_by((bits / MOST_PLACES) as usize | 1) {
-            sample.damage(case, &path, Damage::Flip(bit), &mut tally)?;
-        }
-        for cut in (0..len).step_by((len / MOST_PLACES) as usize | 1) {
-            sample.damage(case, &path, Damage::Cut(cut), &mut tally)?;
-        }
+    let files = sample.files();
+    let damages: Vec<_> = files.iter().flat_map(|(path, len)| damages(path, *len)).collect();
+    // However early the time is up, what was tried lies everywhere in the files.
+    for (path, damage) in spread(damages.len()).filter_map(|at| damages.get(at)) {
+        sample.damage(case, path, *damage, &mut tally)?;
         if case.is_over() {
             break;
         }
@@ -66,6 +63,14 @@ fn case(case: &Case<'_>) -> Result<(), Failure> {
         println!("{tally:#?}");
     }
     Ok(())
+}
+
+/// All that happens to a file of this length.
+fn damages(path: &Path, len: u64) -> impl Iterator<Item = (&Path, Damage)> {
+    let bits = len * 8;
+    let flips = (0..bits).step_by((bits / MOST_PLACES) as usize | 1).map(Damage::Flip);
+    let cuts = (0..len).step_by((len / MOST_PLACES) as usize | 1).map(Damage::Cut);
+    flips.chain(cuts).map(move |damage| (path, damage))
 }
 
 /// How the sample's process ended.
@@ -139,7 +144,7 @@ impl Sample {
             Damage::Flip(bit) => (format!("{name}:bit{bit}"), FLIPS),
             Damage::Cut(len) => (format!("{name}:cut{len}"), CUTS),
         };
-        if !case.wants(&trial) || case.is_over() {
+        if !case.wants(&trial) {
             return Ok(());
         }
         let disk = self.disk.kill();

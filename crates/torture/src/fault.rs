@@ -7,7 +7,7 @@
 use alluvium::{Db, ErrorKind, Persist};
 use alluvium_testkit::{Fault, FaultPlan, OpRecord, SimFs, Survival};
 
-use crate::layer::{Case, Failure, Layer, Threads, needs_nothing};
+use crate::layer::{Case, Failure, Layer, Threads, needs_nothing, spread};
 use crate::option_sets::{self, OptionSet};
 use crate::states::read_all;
 use crate::workload::{Run, Step, random_script, short_script};
@@ -171,7 +171,9 @@ fn try_one(trial: &Trial, set: &OptionSet, script: &[Step]) -> Result<(), String
 
 /// Every operation of the workload, every fault, once and for good.
 fn sweep(case: &Case<'_>, set: &OptionSet, script: &[Step]) -> Result<(), Failure> {
-    for record in operations(case.seed, set, script)? {
+    let operations = operations(case.seed, set, script)?;
+    // However early the time is up, what was tried lies everywhere in the workload.
+    for record in spread(operations.len()).filter_map(|at| operations.get(at)) {
         for fault in Fault::ALL.into_iter().filter(|fault| fault.applies_to(record.class)) {
             for is_sticky in [false, true] {
                 let trial = Trial { seed: case.seed, op: record.op, fault, is_sticky };

@@ -173,3 +173,33 @@ impl Case<'_> {
         self.session.only.as_deref().is_none_or(|only| only == trial)
     }
 }
+
+/// All numbers below `count`, each once, in an order whose every beginning is spread evenly over
+/// them: by steps of about the golden section.
+pub fn spread(count: usize) -> impl Iterator<Item = usize> {
+    let is_coprime = |step: usize| {
+        let (mut a, mut b) = (count, step);
+        while b > 0 {
+            (a, b) = (b, a % b);
+        }
+        a == 1
+    };
+    let golden = (count as f64 * 0.618_034) as usize;
+    let step = (golden..).find(|&step| is_coprime(step)).unwrap_or(1);
+    (0..count).map(move |n| n.wrapping_mul(step) % count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spread_visits_each_once_and_far_from_the_one_before() {
+        for count in [0, 1, 2, 3, 7, 100, 1313, 117_000] {
+            let mut seen: Vec<_> = spread(count).collect();
+            assert!(seen.windows(2).all(|pair| pair[0].abs_diff(pair[1]) * 4 >= count));
+            seen.sort_unstable();
+            assert!(seen.into_iter().eq(0..count), "{count}");
+        }
+    }
+}

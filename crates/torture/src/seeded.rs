@@ -135,8 +135,10 @@ impl Hunt {
         let mut caught = None;
         for layer in order.iter().copied() {
             let (seed, cases) = short_form(layer);
-            let said = self.attempt(bug, layer, seed, Some(cases), left());
-            caught = caught.or(said.map(|said| Catch { layer, form: Form::Short, said }));
+            // No layer takes all there is: the next ones may catch it too.
+            let time = left().min(self.budget / 2);
+            let said = self.attempt(bug, layer, seed, Some(cases), time);
+            caught = said.map(|said| Catch { layer, form: Form::Short, said });
             if caught.is_some() || left().is_zero() {
                 break;
             }

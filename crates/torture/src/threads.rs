@@ -47,7 +47,9 @@ const WRITERS: u64 = 3;
 /// Threads that add to the same counter.
 const ADDERS: u64 = 2;
 /// Threads that read.
-const READERS: u64 = 2;
+const READERS: u64 = 4;
+/// Reads of one key in a row, by every other reader.
+const BURST: usize = 64;
 /// How long one race lasts.
 const RACE: Duration = Duration::from_millis(400);
 /// Writes that ask to be called back, and threads that make them.
@@ -216,19 +218,21 @@ impl Arena {
         let mut seen = [0; WRITERS as usize];
         for turn in reader.. {
             let step = || {
-                for writer in 0..WRITERS {
-                    let last = &mut seen[writer as usize];
-                    let found = if turn % 2 == 0 {
-                        number(&self.db, &key_of(writer))?.unwrap_or_default()
-                    } else {
+                let writer = turn % WRITERS;
+                let last = &mut seen[writer as usize];
+                let key = key_of(writer);
+                for _ in 0..if reader % 2 == 0 { 1 } else { BURST } {
+                    let found = if reader % 2 == 0 {
                         self.read_snapshot(&self.db.snapshot(), writer)?
+                    } else {
+                        number(&self.db, &key)?.unwrap_or_default()
                     };
                     if found < *last {
                         return Err(format!("writer {writer} was at {last} and is at {found}"));
                     }
                     *last = found;
+                    self.read.fetch_add(1, Ordering::Relaxed);
                 }
-                self.read.fetch_add(WRITERS, Ordering::Relaxed);
                 Ok(())
             };
             let mut step = step;

@@ -134,6 +134,12 @@ pub fn script(rounds: usize) -> Vec<Step> {
         if round == 0 {
             steps.push(Step::Checkpoint("copies/one".to_owned()));
         }
+        // So many without a sync that the log goes on in the next segment, with small records at
+        // the end of one and the beginning of the other.
+        steps.extend((0..28).map(|n| {
+            let writes = vec![put("other", &format!("n{:02}", n % 9), value(round * 100 + n, 120))];
+            Step::Commit(writes, Buffer)
+        }));
         some_writes(&mut steps, 3);
     }
     steps
@@ -184,8 +190,7 @@ pub fn random_script(seed: u64, len: usize) -> Vec<Step> {
             26..29 => Step::Reopen,
             29..32 => Step::Snapshot,
             _ => {
-                let persist =
-                    if random.chance(1, 4) { Persist::Sync } else { Persist::Buffer };
+                let persist = if random.chance(1, 4) { Persist::Sync } else { Persist::Buffer };
                 let writes = (0..=random.below(4)).map(|_| {
                     let there: Vec<_> = (0..3).filter(|&which| is_there[which]).collect();
                     let keyspace = KEYSPACES[there[random.below(there.len() as u64) as usize]];

@@ -412,8 +412,9 @@ fn an_obsolete_table_shows_an_older_value_only_if_no_manifest_tells_and_is_count
 
     remove_manifest(&disk);
     let (report, value) = found_after_repair(&disk);
-    let is_old = value.as_deref() == Some(b"old");
-    assert_eq!(report.uncertain_keys, u64::from(is_old), "{report:#?}");
+    // This is the limit: nothing in the folder says which of the two is newer.
+    assert_eq!(value.as_deref(), Some(&b"old"[..]));
+    assert_eq!(report.uncertain_keys, 1, "{report:#?}");
 }
 
 /// How much of a file there is before nothing but zeroes.
@@ -568,11 +569,11 @@ fn bits_flipped_anywhere_are_mended_or_named() {
                 sample.repair(&disk, &format!("seed {seed}, {}, bit {bit}", path.display()));
             flips += 1;
             complete += usize::from(report.is_complete());
-            byte += 1 + random.below(80);
+            byte += 1 + random.below(160);
         }
     }
     println!("{flips} flips, {complete} mended, all others named");
-    assert!(flips > 500 && complete > 0);
+    assert!(flips > 300 && complete > 0);
 }
 
 #[test]

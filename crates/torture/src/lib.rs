@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`fault`] | every operation of the disk failing in every way, once and for good |
 //! | [`model`] | random operations against an oracle |
+//! | [`metamorphic`] | the same operations under every set of options, done in different ways |
 //! | [`history`] | operations of several threads at once: one order must explain every answer |
 //! | [`bytes`] | every bit flipped and every truncation of every file |
 //! | [`threads`] | writers, readers, flushes and compactions at once |
@@ -30,6 +31,7 @@ pub mod fault;
 pub mod history;
 pub mod kill;
 pub mod layer;
+pub mod metamorphic;
 pub mod model;
 pub mod option_sets;
 pub mod report;
@@ -47,6 +49,7 @@ pub const LAYERS: &[&Layer] = &[
     &crash::LAYER,
     &fault::LAYER,
     &model::LAYER,
+    &metamorphic::LAYER,
     &history::LAYER,
     &bytes::LAYER,
     &threads::LAYER,

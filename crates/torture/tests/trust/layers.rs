@@ -40,6 +40,11 @@ fn random_operations_agree_with_the_oracle() {
 }
 
 #[test]
+fn every_set_of_options_answers_the_same() {
+    short(&metamorphic::LAYER, 0, 6, 300_000);
+}
+
+#[test]
 fn what_threads_do_at_once_has_one_order_that_explains_it() {
     short(&history::LAYER, 0, 40, 5_500);
 }

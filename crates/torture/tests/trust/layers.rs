@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use alluvium_torture::layer::Layer;
 use alluvium_torture::run::{Limits, replay, run};
-use alluvium_torture::{bytes, crash, fault, history, kill, model, threads};
+use alluvium_torture::{bytes, crash, fault, history, kill, metamorphic, model, threads};
 
 /// Tries `cases` cases from `seed` on; there must be at least `least` of what the layer counts, or
 /// the layer has shrunk.

@@ -8,9 +8,7 @@
 //! ```
 //!
 //! What goes through here is what the models see: everything that one thread does and another waits
-//! for or looks at. Figures that order nothing (counters, file numbers) stay with `std`, and so do
-//! locks that are held for a copy and never while anything of this module is called: to a schedule
-//! they are one step.
+//! for or looks at. Figures that order nothing (counters, file numbers) stay with `std`.
 //!
 //! Invariant: both sides have the same names and signatures, those of the re-exported crates. The
 //! code that is checked is the code that is shipped.
@@ -38,6 +36,7 @@ mod shipped {
 
     pub use arc_swap::{ArcSwap, ArcSwapOption, Guard};
     pub use parking_lot::{
-        Condvar, Mutex, MutexGuard, RecursiveRwLock, RecursiveRwLockReadGuard, WaitTimeoutResult,
+        Condvar, Mutex, MutexGuard, RecursiveRwLock, RecursiveRwLockReadGuard, RwLock,
+        WaitTimeoutResult,
     };
 }

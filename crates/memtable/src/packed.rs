@@ -25,10 +25,10 @@ use std::ops::{Bound, Range};
 use std::sync::Arc;
 
 use alluvium_base::seeded::{Bug, is_planted};
+use alluvium_base::sync::RwLock;
 use alluvium_base::{Bytes, InternalIterator, Kind, Seq};
 use crossbeam_skiplist::SkipMap;
 use crossbeam_skiplist::map;
-use parking_lot::RwLock;
 
 use crate::cursor::{Cursor, Runs};
 use crate::leaf::Leaf;

@@ -139,6 +139,34 @@ impl fmt::Debug for Condvar {
     }
 }
 
+/// As [`parking_lot::RwLock`].
+pub struct RwLock<T>(checker::sync::RwLock<T>);
+
+impl<T> RwLock<T> {
+    /// Guards `value`.
+    pub fn new(value: T) -> Self {
+        Self(checker::sync::RwLock::new(value))
+    }
+
+    /// Waits until nobody writes.
+    #[track_caller]
+    pub fn read(&self) -> checker::sync::RwLockReadGuard<'_, T> {
+        self.0.read().expect(UNPOISONED)
+    }
+
+    /// Waits until nobody reads or writes.
+    #[track_caller]
+    pub fn write(&self) -> checker::sync::RwLockWriteGuard<'_, T> {
+        self.0.write().expect(UNPOISONED)
+    }
+}
+
+impl<T> fmt::Debug for RwLock<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RwLock").finish_non_exhaustive()
+    }
+}
+
 /// As [`parking_lot::RecursiveRwLock`]: readers come in whenever nobody writes.
 #[derive(Debug, Default)]
 pub struct RecursiveRwLock<T> {

@@ -73,7 +73,7 @@ fn third_party_crates_stay_at_home() {
     assert!(findings_of("alluvium-wal", "proptest", EdgeKind::Dev).is_empty());
     assert!(findings_of("alluvium-benches", "criterion", EdgeKind::Normal).is_empty());
     assert!(findings_of("alluvium-benches", "bloomfilter", EdgeKind::Dev).is_empty());
-    assert!(findings_of("alluvium-memtable", "parking_lot", EdgeKind::Normal).is_empty());
+    assert!(findings_of("alluvium-base", "parking_lot", EdgeKind::Normal).is_empty());
     for (from, to, kind) in [
         ("alluvium-wal", "crc32fast", EdgeKind::Normal),
         ("alluvium-wal", "parking_lot", EdgeKind::Normal),

@@ -8,6 +8,7 @@ use clap::Parser;
 use crate::LAYERS;
 use crate::kill;
 use crate::layer::Layer;
+use crate::power;
 use crate::report::{self, Entry};
 use crate::run::{Limits, replay, run};
 
@@ -42,6 +43,16 @@ struct Arguments {
     /// Lists the layers.
     #[arg(long)]
     list: bool,
+    /// Adds what another program tried to the report, such as `12 executions, 3 CPU seconds`,
+    /// as a row of the one layer that is named.
+    #[arg(long, hide = true, requires = "report")]
+    note: Option<String>,
+    /// How long that took, in minutes.
+    #[arg(long, hide = true, default_value_t = 0.0)]
+    minutes: f64,
+    /// How much it found.
+    #[arg(long, hide = true, default_value_t = 0)]
+    findings: u64,
     /// The bug that is planted in this process: see the layer `seeded`.
     #[cfg(feature = "seeded-bugs")]
     #[arg(long, hide = true)]
@@ -64,10 +75,13 @@ fn parse_time(text: &str) -> Result<Duration, String> {
 
 /// Runs the program: children of ours first, for they are the same program.
 pub fn main() -> ExitCode {
-    if let Some(code) = kill::child() {
+    if let Some(code) = kill::child().or_else(power::child) {
         return code;
     }
     let arguments = Arguments::parse();
+    if let (Some(tried), Some(page)) = (&arguments.note, &arguments.report) {
+        return note(&arguments, tried, page);
+    }
     if arguments.list {
         for layer in LAYERS {
             println!("{:<12} {}", layer.name, layer.what);
@@ -120,12 +134,30 @@ fn seeded(arguments: &Arguments) -> Option<ExitCode> {
     let hunt = Hunt {
         program: std::env::current_exe().expect("a running program has a path"),
         bugs,
-        budget: arguments.time.unwrap_or(seeded::BUDGET),
+        // Whoever looks for one bug may wait longer than it is allowed to stay undiscovered.
+        budget: match (arguments.time, &arguments.only) {
+            (Some(time), Some(_)) => time,
+            (time, _) => time.map_or(seeded::BUDGET, |time| time.min(seeded::BUDGET)),
+        },
         jobs: arguments.jobs.unwrap_or(cores),
         seed: arguments.seed.unwrap_or_else(fresh_seed),
     };
     let all_caught = seeded::command(&hunt, arguments.report.as_deref());
     Some(if all_caught { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Adds a row that another program asks for.
+fn note(arguments: &Arguments, tried: &str, page: &std::path::Path) -> ExitCode {
+    let Arguments { minutes, findings, seed, .. } = arguments;
+    let layer = arguments.layers.first().map_or("unnamed", String::as_str);
+    let entry = Entry::noted(layer, tried, *minutes, seed.unwrap_or_default(), *findings);
+    match report::add(page, &entry) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("cannot add to {}: {error:#}", page.display());
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Runs one layer; answers whether every promise held.

@@ -52,6 +52,22 @@ impl Entry {
         }
     }
 
+    /// What another program found, such as the fuzzers.
+    pub fn noted(layer: &str, tried: &str, minutes: f64, seed: u64, findings: u64) -> Self {
+        Self {
+            date: date_of(SystemClock::new().now_ms() / 86_400_000),
+            commit: commit(),
+            layer: layer.to_owned(),
+            tried: tried.to_owned(),
+            minutes: format!("{minutes:.1}"),
+            seed: seed.to_string(),
+            lost: match findings {
+                0 => "nothing".to_owned(),
+                findings => format!("**{findings} findings**"),
+            },
+        }
+    }
+
     fn row(&self) -> String {
         let Self { date, commit, layer, tried, minutes, seed, lost } = self;
         format!("| {date} | {commit} | {layer} | {tried} | {minutes} | {seed} | {lost} |\n")

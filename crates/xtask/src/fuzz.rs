@@ -73,6 +73,9 @@ pub(crate) struct Arguments {
     /// Afterwards, throw out what adds nothing to the coverage.
     #[arg(long)]
     minimise: bool,
+    /// Add the figures to `docs/reliability.md`.
+    #[arg(long)]
+    report: bool,
     /// Run one target on this file alone.
     #[arg(long, value_name = "FILE")]
     replay: Option<PathBuf>,
@@ -122,6 +125,9 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> Result<Outcome> {
     }
     report::append(root, &figures)?;
     report::print(&figures);
+    if arguments.report {
+        report::publish(root, &figures, arguments.time, u64::from(seed))?;
+    }
     Ok(Outcome::of_findings(figures.iter().map(|figures| figures.findings.len()).sum()))
 }
 

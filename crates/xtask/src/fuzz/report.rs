@@ -4,11 +4,38 @@ use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 /// Where each run adds a line a target, below the repository's root.
 const SUMMARY: &str = "target/torture/fuzz.jsonl";
+
+/// Adds a row to `docs/reliability.md`, as the torture program does for its layers.
+pub(super) fn publish(root: &Path, figures: &[Figures], time: Duration, seed: u64) -> Result<()> {
+    let executions: u64 = figures.iter().map(|figures| figures.executions).sum();
+    let cpu_seconds: f64 = figures.iter().map(|figures| figures.cpu_seconds).sum();
+    let findings: usize = figures.iter().map(|figures| figures.findings.len()).sum();
+    let tried = format!("{executions} executions, {cpu_seconds:.0} CPU seconds");
+    let minutes = format!("{:.1}", time.as_secs_f64() / 60.0);
+    let (findings, seed) = (findings.to_string(), seed.to_string());
+    let page = root.join("docs/reliability.md");
+    let arguments: [&str; 11] = [
+        "fuzz",
+        "--note",
+        &tried,
+        "--minutes",
+        &minutes,
+        "--seed",
+        &seed,
+        "--findings",
+        &findings,
+        "--report",
+        &page.to_string_lossy(),
+    ];
+    ensure!(crate::torture::note(root, &arguments)?, "{} took no row", page.display());
+    Ok(())
+}
 
 /// An input that fails.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,7 +13,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// The operating system refused. See [`ErrorKind::Io`].
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {source}{}", path.display(), advice(source))]
     Io {
         /// What was tried, as a verb: "read", "sync", …
         action: &'static str,
@@ -73,30 +73,42 @@ pub enum Error {
     },
 }
 
+/// What to do about it, where the operating system's words do not say it.
+fn advice(source: &io::Error) -> &'static str {
+    if is_full(source) { ": make room on this disk, then try again" } else { "" }
+}
+
+fn is_full(source: &io::Error) -> bool {
+    matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 /// The kinds of [`Error`], each with what the caller can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The operating system refused. Reads can be tried again; a write that failed poisons the
-    /// database unless the error says it was refused beforehand.
+    /// The operating system refused. Reads, flushes and compactions can be tried again; a write or
+    /// a sync of the log or the manifest that failed poisons the database, and what follows is
+    /// [`Poisoned`](Self::Poisoned). [`Error::is_disk_full`] tells a full disk: make room first.
     Io,
-    /// A file is damaged: the error names file and offset. Restore the file from a checkpoint or
-    /// backup. Nothing wrong was returned.
+    /// A file is damaged: the error names file and offset. Restore the database from a checkpoint or
+    /// a backup, or save what can be read with `alluvium repair`. Nothing wrong was returned.
     Corrupt,
     /// The folder is open elsewhere. Use that handle, or close it first.
     Locked,
     /// A condition did not hold, or a concurrent write came first. Read again and decide anew.
     Conflict,
-    /// An earlier write failed in a way that leaves the log's end unknown. Reads go on; reopen the
-    /// database to recover everything acknowledged.
+    /// An earlier write or sync of the log or the manifest failed, so that its end is unknown. Reads
+    /// and snapshots go on. Close the database and open it again: everything acknowledged is there
+    /// then, and the write that failed is there whole or not at all.
     Poisoned,
     /// The handle is of no more use. Open again.
     Closed,
     /// The call is wrong and was refused before it did anything. Change the call.
     Invalid,
-    /// Written by another version of Alluvium. Use that version.
+    /// Written by another version of Alluvium, and left as it is. Use that version.
     Version,
-    /// Asked not to wait, and there is a queue. Try again later.
+    /// The write would have to wait for a flush or a compaction that nobody makes. Do what the error
+    /// says, then try again: nothing was written.
     WouldStall,
 }
 
@@ -165,8 +177,7 @@ impl Error {
 
     /// Whether the disk (or a quota) is full: room makes it work again.
     pub fn is_disk_full(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if matches!(
-            source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+        matches!(self, Self::Io { source, .. } if is_full(source))
     }
 }
 

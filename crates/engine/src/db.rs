@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use alluvium_base::sync::Mutex;
 use alluvium_base::sync::atomic::Ordering;
-use alluvium_base::sync::thread::{self, JoinHandle};
+use alluvium_base::sync::thread::{self, JoinHandle, ThreadId};
+use alluvium_base::sync::{Condvar, Mutex};
 use alluvium_base::{KeyspaceId, MemFs};
 
 use crate::batch::Batch;
@@ -50,28 +50,66 @@ pub struct Db {
 pub(crate) struct Handle {
     pub(crate) core: Arc<Core>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// The database's own threads: callbacks run on them.
+    own_threads: Vec<ThreadId>,
+    /// How far closing is. A leaf lock.
+    closing: Mutex<Closing>,
+    /// Closing has come to an end.
+    done: Condvar,
+}
+
+/// How far closing is.
+#[derive(Debug)]
+enum Closing {
+    NotYet,
+    /// Somebody is at it.
+    UnderWay,
+    Done(Result<()>),
 }
 
 impl Handle {
     pub(crate) fn new(core: Arc<Core>, threads: Vec<JoinHandle<()>>) -> Self {
-        Self { core, threads: Mutex::new(threads) }
+        let own_threads = threads.iter().map(|thread| thread.thread().id()).collect();
+        let (threads, closing) = (Mutex::new(threads), Mutex::new(Closing::NotYet));
+        Self { core, threads, own_threads, closing, done: Condvar::new() }
     }
 
-    /// Stops the threads, makes the log durable and gives back the lock. Once.
+    /// Closes, once: whoever comes second waits until that is done, and is told the same.
     fn close(&self) -> Result<()> {
+        let this_thread = thread::current().id();
+        let mut closing = self.closing.lock();
+        loop {
+            match &*closing {
+                Closing::NotYet => break,
+                Closing::Done(outcome) => return outcome.clone(),
+                // A callback would wait for the one who waits for its thread.
+                Closing::UnderWay if self.own_threads.contains(&this_thread) => {
+                    let what = "the database is being closed, and a callback cannot wait for that";
+                    return Err(Error::Closed(what.to_owned()));
+                }
+                Closing::UnderWay => self.done.wait(&mut closing),
+            }
+        }
+        *closing = Closing::UnderWay;
+        drop(closing);
+        let outcome = self.shut_down(this_thread);
+        *self.closing.lock() = Closing::Done(outcome.clone());
+        self.done.notify_all();
+        outcome
+    }
+
+    /// Stops the threads, makes the log durable and gives back the lock.
+    fn shut_down(&self, this_thread: ThreadId) -> Result<()> {
         let core = &self.core;
         {
             // Under the commit lock: no write is between its check and the log.
             let _commit = core.commit.lock();
-            if core.closed.swap(true, Ordering::AcqRel) {
-                return Ok(());
-            }
+            core.closed.store(true, Ordering::Release);
         }
         // Stopped first: a worker whose job is cancelled must not begin it again, over and over.
         core.schedule.stop();
         core.cancel.store(true, Ordering::Release);
         core.durable.stop();
-        let this_thread = thread::current().id();
         for thread in self.threads.lock().drain(..) {
             // A callback may own the last handle; its thread cannot wait for itself.
             if thread.thread().id() != this_thread && thread.join().is_err() {
@@ -92,6 +130,9 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
+        if matches!(*self.closing.lock(), Closing::Done(_)) {
+            return;
+        }
         if let Err(error) = self.close() {
             tracing::error!(%error, "the log could not be synced when the database was closed");
         }
@@ -245,8 +286,12 @@ impl Db {
     /// Closes the database: stops background work, makes the log durable, gives back the lock.
     /// Fails with [`Poisoned`](crate::ErrorKind::Poisoned), closed all the same, when the log or the
     /// manifest failed before.
-    /// Other handles answer [`Closed`](crate::ErrorKind::Closed) from then on. Dropping the last
-    /// handle does the same, but cannot tell whether the last sync failed.
+    /// Other handles answer [`Closed`](crate::ErrorKind::Closed) from then on; closing one of them
+    /// returns when the database is closed, with the same outcome. Dropping the last handle does the
+    /// same, but cannot tell whether the last sync failed.
+    ///
+    /// A callback of [`Batch::commit_then`] that comes second cannot wait, and is refused with
+    /// [`Closed`](crate::ErrorKind::Closed).
     pub fn close(self) -> Result<()> {
         self.handle.close()
     }

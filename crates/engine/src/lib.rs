@@ -70,6 +70,7 @@ mod snapshot;
 mod source;
 mod stall;
 mod stats;
+mod survey;
 mod view;
 
 pub use alluvium_base::{Bytes, Clock, Corruption, Error, ErrorKind, Result, Seq};

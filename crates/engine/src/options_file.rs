@@ -1,10 +1,10 @@
 //! `OPTIONS`: the options a database was last opened with, for people and `alluvium check`.
 //!
-//! Nothing is read back from it: the keyspaces' options live in the manifest. One line of JSON,
-//! then its checksum, so that damage is noticed like everywhere else:
+//! Nothing but its version is read back from it: the keyspaces' options live in the manifest. One
+//! line of JSON, then its checksum, so that damage is noticed like everywhere else:
 //!
 //! ```text
-//! {"cache_bytes":134217728,…}
+//! {"format_version":1,"cache_bytes":134217728,…}
 //! crc32 9f2c11aa
 //! ```
 
@@ -13,10 +13,14 @@ use std::path::Path;
 use alluvium_base::checksum::crc32;
 use alluvium_base::fs::{read_file, replace_file};
 use alluvium_base::{FileName, Fs};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::options::Builder;
 use crate::{Error, Result};
+
+/// The version of the file; one that names none is of version 1.
+const FORMAT_VERSION: u32 = 1;
+const READABLE_VERSIONS: &str = "1";
 
 /// No honest file is larger.
 const MAX_BYTES: u64 = 1 << 20;
@@ -24,6 +28,7 @@ const MAX_BYTES: u64 = 1 << 20;
 /// Writes the options of this open, in one step.
 pub(crate) fn write(builder: &Builder) -> Result<()> {
     let options = json!({
+        "format_version": FORMAT_VERSION,
         "alluvium": env!("CARGO_PKG_VERSION"),
         "cache_bytes": builder.cache_bytes,
         "default_persist": builder.default_persist,
@@ -42,16 +47,49 @@ pub(crate) fn write(builder: &Builder) -> Result<()> {
 
 /// Checks that the file is as it was written. A missing one is fine: it holds no data.
 pub(crate) fn check(fs: &dyn Fs, dir: &Path) -> Result<()> {
+    let Some(bytes) = read(fs, dir)? else { return Ok(()) };
     let path = FileName::Options.in_dir(dir);
-    let bytes = match read_file(fs, &path, MAX_BYTES) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(Error::io("read", &path, error)),
-    };
+    match verified(&bytes) {
+        Some(line) => check_version(line, &path),
+        None => Err(Error::corrupt(path, 0, "the checksum does not match")),
+    }
+}
+
+/// Refuses a file of another version. One that does not verify holds nothing that opening needs,
+/// and is written anew.
+pub(crate) fn refuse_other_versions(fs: &dyn Fs, dir: &Path) -> Result<()> {
+    let bytes = read(fs, dir)?;
+    let line = bytes.as_deref().and_then(verified);
+    line.map_or(Ok(()), |line| check_version(line, &FileName::Options.in_dir(dir)))
+}
+
+fn read(fs: &dyn Fs, dir: &Path) -> Result<Option<Vec<u8>>> {
+    let path = FileName::Options.in_dir(dir);
+    match read_file(fs, &path, MAX_BYTES) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::io("read", &path, error)),
+    }
+}
+
+/// The line that the checksum behind it is of.
+fn verified(bytes: &[u8]) -> Option<&[u8]> {
     let end = bytes.iter().position(|&byte| byte == b'\n').map_or(0, |at| at + 1);
     let (line, trailer) = bytes.split_at(end);
-    if trailer == format!("crc32 {:08x}\n", crc32(line)).as_bytes() {
-        return Ok(());
+    (trailer == format!("crc32 {:08x}\n", crc32(line)).as_bytes()).then_some(line)
+}
+
+fn check_version(line: &[u8], path: &Path) -> Result<()> {
+    let stored: Value = serde_json::from_slice(line)
+        .map_err(|error| Error::corrupt(path, 0, format!("its line is no JSON: {error}")))?;
+    let version = stored.get("format_version").map_or(Some(FORMAT_VERSION), |version| {
+        version.as_u64().and_then(|version| u32::try_from(version).ok())
+    });
+    match version {
+        Some(FORMAT_VERSION) => Ok(()),
+        Some(found) => {
+            Err(Error::Version { file: path.to_owned(), found, supported: READABLE_VERSIONS })
+        }
+        None => Err(Error::corrupt(path, 0, "its format version is no number")),
     }
-    Err(Error::corrupt(path, 0, "the checksum does not match"))
 }

@@ -1,7 +1,10 @@
 //! Opening: from the files of a folder to a running database.
 //!
 //! ```text
-//!   LOCK ─► CURRENT ─► manifest ─► versions      which tables there are
+//!   LOCK ─► survey                                all is read, nothing changed yet
+//!             │
+//!             ▼
+//!   CURRENT ─► manifest ─► versions              which tables there are
 //!                          │
 //!                          ▼
 //!   log segments in order ─► memtables            what came after
@@ -23,8 +26,7 @@ use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::sync::atomic::AtomicBool;
 use alluvium_base::sync::{ArcSwap, Mutex, OnceLock, RecursiveRwLock};
 use alluvium_base::{Clock, FileName, FileNumber, FileNumbers, Fs, KeyspaceId, Seq};
-use alluvium_manifest::{Cause, Manifest, ManifestOptions, VersionEdit};
-use alluvium_table::BlockCache;
+use alluvium_manifest::{Cause, Manifest, ManifestOptions, Recovered, VersionEdit};
 use alluvium_wal::{Replayed, WalConfig, renew, replay, settle, start};
 
 use crate::core::{CommitState, Core};
@@ -37,6 +39,7 @@ use crate::schedule::Scheduler;
 use crate::snapshot::SnapshotRegistry;
 use crate::stall::Stalls;
 use crate::stats::Counters;
+use crate::survey::{Surveyed, survey};
 use crate::view::{ActiveMemtable, ReadView, TreeView};
 use crate::{Error, Result};
 
@@ -46,11 +49,12 @@ pub(crate) fn recover(builder: Builder) -> Result<Core> {
     prepare_folder(&builder)?;
     let lock = take_lock(&*fs, &dir)?;
     let names = list_files(&*fs, &dir)?;
-    let (mut manifest, numbers) = open_manifest(&builder, &names)?;
+    let Surveyed { manifest, log: found, tables, cache } = survey(&builder, &names)?;
+    let (mut manifest, numbers) = open_manifest(&builder, &names, manifest)?;
     adopt_default_keyspace(&builder, &mut manifest)?;
     crate::options_file::write(&builder)?;
 
-    let (replayed, last_seq, memtables) = replay_log(&builder, &numbers, &mut manifest)?;
+    let (replayed, last_seq, memtables) = replay_log(&builder, &numbers, &mut manifest, &found)?;
     settle(&*fs, &dir, &replayed)?;
 
     let (log, wal) = start(WalConfig {
@@ -68,7 +72,7 @@ pub(crate) fn recover(builder: Builder) -> Result<Core> {
         fs,
         clock: builder.clock,
         numbers,
-        cache: BlockCache::new(builder.cache_bytes as usize),
+        cache,
         wal,
         default_persist: builder.default_persist,
         background: builder.background,
@@ -78,7 +82,7 @@ pub(crate) fn recover(builder: Builder) -> Result<Core> {
         installing: Mutex::default(),
         view: ArcSwap::default(),
         publisher: Publisher::new(last_seq),
-        tables: Mutex::default(),
+        tables: Mutex::new(tables),
         snapshots: SnapshotRegistry::default(),
         schedule: Scheduler::default(),
         stalls: Stalls::default(),
@@ -97,23 +101,23 @@ pub(crate) fn recover(builder: Builder) -> Result<Core> {
 /// What is in memtables only, by keyspace.
 type Memtables = BTreeMap<KeyspaceId, ActiveMemtable>;
 
-/// Makes the log durable, and replays it.
+/// Makes the log durable as it was found, and replays it.
 fn replay_log(
     builder: &Builder,
     numbers: &Arc<FileNumbers>,
     manifest: &mut Manifest,
+    found: &Replayed,
 ) -> Result<(Replayed, Seq, Memtables)> {
     let (fs, dir) = (&*builder.fs, &builder.dir);
     // Durable first: a flush during replay may only name what the log would bring back after a
     // power cut right then.
     let known = manifest.state().log;
-    let found = replay(fs, dir, known, &mut |_, _, _| Ok(()))?;
-    renew(fs, dir, &found)?;
+    renew(fs, dir, found)?;
     let mut replaying = LogReplay::new(builder, numbers, manifest);
     let replayed = replay(fs, dir, known, &mut |first, payload, at| {
         replaying.record(first, &payload, at.segment, at.offset)
     })?;
-    if replayed != found {
+    if replayed != *found {
         let what = "the log reads differently each time: the disk, or its cable, is failing";
         return Err(Error::corrupt(dir, 0, what));
     }
@@ -245,15 +249,18 @@ pub(crate) fn list_files(fs: &dyn Fs, dir: &Path) -> Result<Vec<FileName>> {
     Ok(names.iter().filter_map(|name| FileName::parse(name)).collect())
 }
 
-fn open_manifest(builder: &Builder, names: &[FileName]) -> Result<(Manifest, Arc<FileNumbers>)> {
+fn open_manifest(
+    builder: &Builder,
+    names: &[FileName],
+    recovered: Option<Recovered>,
+) -> Result<(Manifest, Arc<FileNumbers>)> {
     let (fs, dir) = (&builder.fs, &builder.dir);
     let now_ms = builder.clock.now_ms();
     let options = ManifestOptions { rewrite_min_bytes: builder.max_manifest_bytes };
     let highest = names.iter().filter_map(|name| name.number()).max().unwrap_or_default();
     let highest = if is_planted(Bug::FileNumberReused) { FileNumber(0) } else { highest };
     let unused = FileNumber(highest.0 + 1);
-    if names.contains(&FileName::Current) {
-        let recovered = Manifest::recover(Arc::clone(fs), dir)?;
+    if let Some(recovered) = recovered {
         let next = recovered.state.next_file.max(unused);
         let numbers = Arc::new(FileNumbers::starting_at(next));
         let manifest =

@@ -232,7 +232,9 @@ fn is_stuck(core: &Core, cause: StallCause) -> bool {
 
 fn stuck(core: &Core) -> Error {
     core.poison.get().cloned().unwrap_or_else(|| Error::WouldStall {
-        reason: "limits are reached and no flush or compaction can relieve them".to_owned(),
+        reason: "limits are reached and no flush or compaction can relieve them: \
+                 raise l0_stop or max_write_buffers"
+            .to_owned(),
     })
 }
 

@@ -208,7 +208,7 @@ impl Sample {
         match read {
             Ok((differences, scanned)) if !differences.is_empty() => {
                 match self.history.find(&scanned, 0, self.clock.now()) {
-                    Ok(_) => Outcome::Earlier,
+                    Ok(()) => Outcome::Earlier,
                     Err(what) => Outcome::Wrong(what),
                 }
             }

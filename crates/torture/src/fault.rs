@@ -87,12 +87,17 @@ fn run_with_fault(trial: &Trial, set: &OptionSet, script: &[Step]) -> Result<Run
         let Err(error) = run.step(step) else { continue };
         let Some(db) = &run.db else { return Ok(run) };
         let can_retry = match step {
-            Step::Flush | Step::Compact | Step::Work | Step::Advance(_) | Step::Snapshot => true,
+            // What failed and did not poison has left nothing that the next attempt minds.
+            Step::Commit(..)
+            | Step::Persist
+            | Step::Flush
+            | Step::Compact
+            | Step::Work
+            | Step::Advance(_)
+            | Step::Snapshot => true,
             // A checkpoint that failed has left a useless folder.
             Step::Checkpoint(_) => continue,
-            Step::Commit(..) | Step::Persist | Step::Create(_) | Step::Drop(_) | Step::Reopen => {
-                false
-            }
+            Step::Create(_) | Step::Drop(_) | Step::Reopen => false,
         };
         if is_poisoned(db) || trial.is_sticky || !can_retry {
             return Ok(run);
@@ -133,7 +138,7 @@ fn check_survivor(trial: &Trial, run: &Run, db: &Db) -> Result<(), String> {
     let history = &run.history;
     let look = |when: &str| match read_all(db) {
         Ok(found) => match history.find(&found, history.acknowledged(), run.clock.now()) {
-            Ok(_) => Ok(()),
+            Ok(()) => Ok(()),
             Err(what) => Err(format!("{when}: {what}")),
         },
         Err(_) if trial.is_sticky && when == "while it lasts" => Ok(()),

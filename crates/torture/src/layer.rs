@@ -185,7 +185,7 @@ pub fn spread(count: usize) -> impl Iterator<Item = usize> {
         a == 1
     };
     let golden = (count as f64 * 0.618_034) as usize;
-    let step = (golden..).find(|&step| is_coprime(step)).unwrap_or(1);
+    let step = (golden..=count).find(|&step| is_coprime(step)).unwrap_or(1);
     (0..count).map(move |n| n.wrapping_mul(step) % count)
 }
 

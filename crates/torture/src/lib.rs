@@ -6,6 +6,7 @@
 //!
 //! | layer | what it tries |
 //! |---|---|
+//! | [`crash`] | the power cut, or the process killed, at every operation of the disk, also in recovery |
 //! | [`fault`] | every operation of the disk failing in every way, once and for good |
 //! | [`model`] | random operations against an oracle |
 //! | [`metamorphic`] | the same operations under every set of options, done in different ways |
@@ -13,6 +14,9 @@
 //! | [`bytes`] | every bit flipped and every truncation of every file |
 //! | [`threads`] | writers, readers, flushes and compactions at once |
 //! | [`kill`] | locks, and a child process killed at random |
+//! | [`power`] | real file systems: the power cut, a full disk, a disk that fails |
+//!
+//! The layer `seeded`, in a build of its own, tries the others: see [`alluvium_base::seeded`].
 //!
 //! [`workload`] and [`states`] are what they share: a small workload that goes through everything,
 //! and the states that it went through. [`layer`] and [`run`] are what runs them, [`command`] is the
@@ -34,6 +38,7 @@ pub mod layer;
 pub mod metamorphic;
 pub mod model;
 pub mod option_sets;
+pub mod power;
 pub mod report;
 pub mod run;
 #[cfg(feature = "seeded-bugs")]
@@ -54,4 +59,7 @@ pub const LAYERS: &[&Layer] = &[
     &bytes::LAYER,
     &threads::LAYER,
     &kill::LAYER,
+    &power::LAYER,
+    &power::FULL,
+    &power::EIO,
 ];

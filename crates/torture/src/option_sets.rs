@@ -6,9 +6,7 @@
 
 use std::sync::Arc;
 
-use alluvium::{
-    Background, Builder, Compression, Db, Filter, KeyspaceOptions, LogMode,
-};
+use alluvium::{Background, Builder, Compression, Db, Filter, KeyspaceOptions, LogMode};
 use alluvium_testkit::{SimClock, SimFs};
 
 use crate::workload::DIR;

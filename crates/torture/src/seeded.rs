@@ -164,7 +164,7 @@ impl Hunt {
     ) -> Option<String> {
         let mut command = Command::new(&self.program);
         let seconds = time.as_secs().max(1).to_string();
-        command.args([layer, "--bug", bug.name(), "--jobs", "1", "--time", &seconds]);
+        command.args([layer, "--bug", bug.name(), "--jobs", "2", "--time", &seconds]);
         command.args(["--seed", &seed.to_string()]);
         if let Some(cases) = cases {
             command.args(["--cases", &cases.to_string()]);

@@ -36,8 +36,7 @@ impl State {
         self.keyspaces.len() == found.len()
             && self.keyspaces.iter().zip(found).all(|((name, tree), (found_name, found))| {
                 let visible = tree.iter().filter(|(_, (_, expiry))| is_visible(*expiry));
-                name == found_name
-                    && visible.map(|(key, (value, _))| (key, value)).eq(found.iter())
+                name == found_name && visible.map(|(key, (value, _))| (key, value)).eq(found.iter())
             })
     }
 

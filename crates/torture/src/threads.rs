@@ -50,6 +50,9 @@ const ADDERS: u64 = 2;
 const READERS: u64 = 4;
 /// Reads of one key in a row, by every other reader.
 const BURST: usize = 64;
+/// Sizes of memtables, in bytes; an empty one takes five thousand. With the smallest each write is a
+/// rotation, with the others a long batch is, before it is in.
+const SIZES: [u64; 5] = [8 << 10, 16 << 10, 6 << 10, 1, 30 << 10];
 /// How long one race lasts.
 const RACE: Duration = Duration::from_millis(400);
 /// Writes that ask to be called back, and threads that make them.
@@ -63,7 +66,7 @@ fn case(case: &Case<'_>) -> Result<(), Failure> {
     let mode = if case.seed.is_multiple_of(2) { LogMode::Mapped } else { LogMode::Buffered };
     let mut set = OptionSet::tiny(mode);
     set.background = Background::Threads(2);
-    set.keyspace.write_buffer_size = [1, 1, 400, 2 << 10][(case.seed / 2 % 4) as usize];
+    set.keyspace.write_buffer_size = SIZES[(case.seed % 5) as usize];
     set.keyspace.l0_trigger = 2;
     // Nobody is to wait for long: what is looked for is what happens at once.
     set.keyspace.max_write_buffers = 16;

@@ -109,6 +109,12 @@ pub fn script(rounds: usize) -> Vec<Step> {
     };
     steps.push(Step::Create("other"));
     for round in 0..rounds {
+        // So many without a sync that the log goes on in the next segment, with small records at
+        // the end of one and the beginning of the other.
+        steps.extend((0..28).map(|n| {
+            let writes = vec![put("other", &format!("n{:02}", n % 9), value(round * 100 + n, 120))];
+            Step::Commit(writes, Buffer)
+        }));
         some_writes(&mut steps, 9);
         steps.push(Step::Flush);
         some_writes(&mut steps, 6);
@@ -134,12 +140,6 @@ pub fn script(rounds: usize) -> Vec<Step> {
         if round == 0 {
             steps.push(Step::Checkpoint("copies/one".to_owned()));
         }
-        // So many without a sync that the log goes on in the next segment, with small records at
-        // the end of one and the beginning of the other.
-        steps.extend((0..28).map(|n| {
-            let writes = vec![put("other", &format!("n{:02}", n % 9), value(round * 100 + n, 120))];
-            Step::Commit(writes, Buffer)
-        }));
         some_writes(&mut steps, 3);
     }
     steps

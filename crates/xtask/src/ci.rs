@@ -76,6 +76,7 @@ const STEPS: &[Step] = &[
     step("docs", steps::docs),
     step("licences", steps::licences),
     long_step("release", steps::release),
+    long_step("seeded", steps::seeded),
     long_step("concurrency", crate::concurrency::short),
     long_step("fuzz", fuzz::smoke),
     long_step("miri", steps::miri),

@@ -22,13 +22,22 @@ pub struct StdFs;
 #[derive(Debug)]
 struct StdFile(fs::File);
 
-/// The lock goes with the file handle.
+/// The lock is given back when this is dropped, explicitly: closing the file is not enough. A child
+/// process that another thread is just starting has inherited the handle, and a lock of this sort
+/// (`flock`) would stay until the child's copy is closed too.
 #[derive(Debug)]
 struct StdLock {
-    _file: fs::File,
+    file: fs::File,
 }
 
 impl LockGuard for StdLock {}
+
+impl Drop for StdLock {
+    fn drop(&mut self) {
+        // What fails here leaves the lock to the closing of the file.
+        self.file.unlock().unwrap_or_default();
+    }
+}
 
 #[expect(clippy::disallowed_methods, reason = "this is the one place that asks the system")]
 impl Fs for StdFs {
@@ -89,7 +98,7 @@ impl Fs for StdFs {
         let file = options.open(path)?;
         // flock: owned by this handle, so a failed attempt elsewhere cannot release it.
         match file.try_lock() {
-            Ok(()) => Ok(Box::new(StdLock { _file: file })),
+            Ok(()) => Ok(Box::new(StdLock { file })),
             Err(fs::TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
             Err(fs::TryLockError::Error(error)) => Err(error),
         }
@@ -137,5 +146,28 @@ impl File for StdFile {
         let len = std::num::NonZeroU64::new(len);
         // A hint: refusing it changes nothing.
         rustix::fs::fadvise(&self.0, offset, len, Advice::WillNeed).unwrap_or_default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A database was closed and could not be opened again: another thread was starting a process
+    /// at that moment, and the child had inherited the lock's handle. A copy of the handle is what
+    /// a child inherits.
+    #[test]
+    fn a_lock_that_was_given_back_is_not_kept_by_an_inherited_handle() {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        let path = file.path();
+        let lock = StdLock { file: file.reopen().expect("it was just created") };
+        lock.file.try_lock().expect("nobody holds it");
+        let inherited = lock.file.try_clone().expect("a copy of the handle");
+        assert!(StdFs.lock(path).is_err(), "it is held");
+        drop(lock);
+        let again = StdFs.lock(path).expect("it was given back");
+        drop(inherited);
+        assert!(StdFs.lock(path).is_err(), "closing the copy took it away");
+        drop(again);
     }
 }

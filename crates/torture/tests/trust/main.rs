@@ -3,10 +3,9 @@
 //! | module | what it tries |
 //! |---|---|
 //! | `layers` | a short form of every layer that `cargo xtask torture` runs for as long as it is told |
-//! | `full_disk` | a disk without room, and then with room again |
 //! | `golden` | the files of every released format |
-//! | `locks` | one process at a time |
 //! | `memory` | a log far larger than memory |
+//! | `promises` | poison, a full disk, one opener, other versions: what the caller sees |
 //! | `stories` | bugs that were found, each with its story |
 //!
 //! Whatever is random prints its seed, and a failure prints the command that replays it.
@@ -21,9 +20,8 @@
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-mod full_disk;
 mod golden;
 mod layers;
-mod locks;
 mod memory;
+mod promises;
 mod stories;

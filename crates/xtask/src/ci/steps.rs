@@ -94,6 +94,16 @@ pub(super) fn release(machine: &Machine) -> Result<Verdict> {
     judge(&mut machine.cargo(&["build", "--release", "--locked", "--package", "alluvium-cli"]))
 }
 
+/// Plants every bug there is, one after the other, in a build and a folder of its own: a layer of
+/// tests must catch each.
+pub(super) fn seeded(machine: &Machine) -> Result<Verdict> {
+    let build = ["--locked", "--package", "alluvium-torture", "--features", "seeded-bugs"];
+    let clippy = [&["clippy", "--all-targets"], &build[..], &["--", "--deny", "warnings"]].concat();
+    let folder = ["--target-dir", "target/seeded"];
+    let run = [&["run"], &build[..], &folder, &["--", "seeded"]].concat();
+    Ok(Verdict::worst([judge(&mut machine.cargo(&clippy))?, judge(&mut machine.cargo(&run))?]))
+}
+
 pub(crate) fn miri(machine: &Machine) -> Result<Verdict> {
     if !machine.has_nightly(&["miri", "--version"]) {
         return Ok(Verdict::Skipped("no miri: rustup +nightly component add miri".to_owned()));

@@ -1,11 +1,26 @@
-//! A full disk: writes stall, then fail with a clear error, nothing is corrupt, and once there is
+//! Promise 5: a full disk: writes stall, then fail with a clear error, nothing is corrupt, and once there is
 //! room the database works again, after a reopen where the log or the manifest had failed.
 
-use alluvium::{Background, Error, ErrorKind, LogMode, Persist, Read};
-use alluvium_testkit::{SimClock, SimFs};
+use std::sync::Arc;
+use std::time::Duration;
+
+use alluvium::{Background, Clock, Error, ErrorKind, LogMode, Persist, Read};
+use alluvium_base::SystemClock;
+use alluvium_testkit::{Fault, FaultPlan, OpClass, SimClock, SimFs};
 
 use alluvium_torture::option_sets::OptionSet;
 use alluvium_torture::states::read_all;
+
+/// The error of a write that met a full disk tells what to do, and so does a poisoned one's cause.
+fn says_what_to_do(error: &Error) -> bool {
+    let text = error.to_string();
+    match error.kind() {
+        ErrorKind::Io => error.is_disk_full() && text.contains("make room"),
+        ErrorKind::Poisoned => text.contains("make room") && text.contains("reopen"),
+        ErrorKind::WouldStall => text.contains("raise"),
+        _ => false,
+    }
+}
 
 /// Writes until the disk is full, then makes room.
 fn fill(capacity: u64, mode: LogMode, background: Background) -> &'static str {
@@ -26,12 +41,7 @@ fn fill(capacity: u64, mode: LogMode, background: Background) -> &'static str {
         }
         assert!(acknowledged < 100_000, "the disk of {capacity} bytes is never full");
     };
-    let is_clear = |error: &Error| {
-        error.is_disk_full()
-            || error.kind() == ErrorKind::WouldStall
-            || error.to_string().contains("disk is full")
-    };
-    assert!(is_clear(&error), "capacity {capacity}: {error}");
+    assert!(says_what_to_do(&error), "capacity {capacity}: {error}");
     let check = |db: &alluvium::Db| {
         let found = read_all(db).unwrap();
         let count = found["default"].len();
@@ -80,4 +90,34 @@ fn a_full_disk_with_background_threads_fails_writes_and_recovers() {
     for capacity in [20_000, 33_333, 50_000] {
         println!("{capacity}: {}", fill(capacity, LogMode::Mapped, Background::Threads(1)));
     }
+}
+
+/// Each pause is twice as long as the one before: a full disk is not hammered.
+#[test]
+fn a_flush_that_fails_is_tried_again_after_pauses_that_grow() {
+    const FIRST_PAUSE: Duration = Duration::from_millis(20);
+    let (disk, real) = (SimFs::new(1), SystemClock::new());
+    let set = OptionSet { background: Background::Threads(1), ..OptionSet::tiny(LogMode::Mapped) };
+    let builder = set.builder(&disk, &SimClock::new(0)).clock(Arc::new(SystemClock::new()));
+    let db = builder.open().unwrap();
+    let full = FaultPlan::from_nth(0, Fault::Enospc).only_on(&[OpClass::Create]);
+    disk.set_faults(full.only_paths_with(".table"));
+    disk.start_trace();
+    db.insert("k", "v").unwrap();
+    let attempts = || disk.trace().iter().filter(|op| op.class == OpClass::Create).count();
+    let begun = real.monotonic();
+    drop(db.flush().unwrap_err());
+    while attempts() < 6 {
+        real.sleep(Duration::from_millis(1));
+    }
+    let elapsed = real.monotonic().saturating_sub(begun);
+    // Five pauses lie between six attempts: 20 ms and twice as much each time.
+    assert!(elapsed >= FIRST_PAUSE * 31, "six attempts in {elapsed:?}");
+    let error = db.flush().unwrap_err();
+    assert!(says_what_to_do(&error), "{error}");
+    assert!(db.stats().unwrap().poisoned.is_none(), "room is enough");
+    disk.set_faults(FaultPlan::none());
+    while db.flush().is_err() {}
+    assert!(db.contains_key("k").unwrap());
+    db.close().unwrap();
 }

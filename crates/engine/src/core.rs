@@ -135,7 +135,8 @@ impl Core {
     }
 
     /// The commit point of every change to which tables and keyspaces there are. A failure poisons,
-    /// unless the edit was refused before anything was written.
+    /// unless the edit was refused before anything was written; so does the failure of a rewriting
+    /// that the edit, which succeeds, was followed by.
     pub(crate) fn apply(&self, manifest: &mut Manifest, mut edit: VersionEdit) -> Result<()> {
         // So that a log that is cut short, or lost, is noticed.
         edit.log = Some(self.wal.active());
@@ -146,6 +147,10 @@ impl Core {
                 self.poison(error);
             }
         })?;
+        if let Some(cause) = manifest.poisoned() {
+            // The edit is durable, and the rewriting behind it failed: there will be no other edit.
+            self.poison(cause);
+        }
         if manifest.number() != before && manifest.is_obsolete(before) {
             self.remove_file(FileName::Manifest(before));
         }

@@ -115,3 +115,25 @@ fn check_notices_that_the_log_lacks_writes() {
     let report = check(Arc::new(disk.clone()), DIR, Depth::Deep).unwrap();
     assert_eq!(report.damage.len(), 1, "{:?}", report.damage);
 }
+
+/// A manifest was rewritten behind an edit, and `CURRENT` could not be replaced. The manifest was of
+/// no more use, and nobody was told: writes were taken until the next flush, and `stats` saw nothing.
+#[test]
+fn a_manifest_that_cannot_be_replaced_poisons_at_once() {
+    let (disk, clock) = (SimFs::new(6), SimClock::new(0));
+    let set = OptionSet { max_manifest_bytes: 1, ..OptionSet::tiny(LogMode::Mapped) };
+    let db = set.builder(&disk, &clock).open().unwrap();
+    let plan = FaultPlan::from_nth(0, Fault::Enospc).only_on(&[OpClass::Create, OpClass::Rename]);
+    disk.set_faults(plan.only_paths_with("CURRENT"));
+    let flushed = (0..).take_while(|n| {
+        db.insert(format!("k{n}"), "v").and_then(|()| db.flush()).is_ok()
+            && db.stats().unwrap().poisoned.is_none()
+    });
+    let flushed = flushed.count();
+    assert!(db.stats().unwrap().poisoned.unwrap().contains("CURRENT"));
+    assert_eq!(db.insert("late", "v").unwrap_err().kind(), ErrorKind::Poisoned);
+    disk.set_faults(FaultPlan::none());
+    assert_eq!(db.close().unwrap_err().kind(), ErrorKind::Poisoned);
+    let db = set.builder(&disk, &clock).open().unwrap();
+    assert_eq!(db.count().unwrap(), flushed as u64 + 1);
+}

@@ -14,12 +14,13 @@ use alluvium_torture::states::read_all;
 /// The error of a write that met a full disk tells what to do, and so does a poisoned one's cause.
 fn says_what_to_do(error: &Error) -> bool {
     let text = error.to_string();
-    match error.kind() {
-        ErrorKind::Io => error.is_disk_full() && text.contains("make room"),
-        ErrorKind::Poisoned => text.contains("make room") && text.contains("reopen"),
-        ErrorKind::WouldStall => text.contains("raise"),
-        _ => false,
-    }
+    let says = |words: &[&str]| words.iter().all(|word| text.contains(word));
+    let is_told = [
+        (ErrorKind::Io, error.is_disk_full() && says(&["make room"])),
+        (ErrorKind::Poisoned, says(&["make room", "reopen"])),
+        (ErrorKind::WouldStall, says(&["raise"])),
+    ];
+    is_told.into_iter().any(|(kind, is_told)| kind == error.kind() && is_told)
 }
 
 /// Writes until the disk is full, then makes room.

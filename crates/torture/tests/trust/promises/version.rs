@@ -14,32 +14,36 @@ use alluvium_torture::workload::DIR;
 const OTHER: u32 = 99;
 
 /// Writes another version into a file and mends the checksum over it, as that release would.
-type Patch = fn(&mut Vec<u8>);
+type Patch = fn(&[u8]) -> Vec<u8>;
 
 /// The header of a log file: version at 8, checksum over the first 60 bytes at 60.
-fn patch_log_file(bytes: &mut Vec<u8>) {
+fn patch_log_file(bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
     bytes[8..12].copy_from_slice(&OTHER.to_le_bytes());
     let crc = crc32(&bytes[..60]);
     bytes[60..64].copy_from_slice(&crc.to_le_bytes());
+    bytes
 }
 
 /// The footer of a table, its last 96 bytes: version at 80, checksum over what is before it at 84.
-fn patch_table(bytes: &mut Vec<u8>) {
+fn patch_table(bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
     let footer_at = bytes.len() - 96;
     let footer = &mut bytes[footer_at..];
     footer[80..84].copy_from_slice(&OTHER.to_le_bytes());
     let crc = crc32(&footer[..84]);
     footer[84..88].copy_from_slice(&crc.to_le_bytes());
+    bytes
 }
 
 /// One line of JSON, and its checksum.
-fn patch_options(bytes: &mut Vec<u8>) {
-    let text = String::from_utf8(bytes.clone()).unwrap();
+fn patch_options(bytes: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
     let line = text.lines().next().unwrap();
     let other = line.replace("\"format_version\":1,", &format!("\"format_version\":{OTHER},"));
     assert_ne!(other, line);
     let line = format!("{other}\n");
-    *bytes = format!("{line}crc32 {:08x}\n", crc32(line.as_bytes())).into_bytes();
+    format!("{line}crc32 {:08x}\n", crc32(line.as_bytes())).into_bytes()
 }
 
 /// All files but the lock's, which holds nothing.
@@ -75,9 +79,7 @@ fn files_of_another_version_are_refused_and_left_as_they_are() {
             continue;
         };
         let disk = disk.kill();
-        let mut other = bytes;
-        patch(&mut other);
-        disk.write(&path, &other);
+        disk.write(&path, &patch(&bytes));
         let before = files(&disk);
         let error = set.builder(&disk, &clock).open().unwrap_err();
         assert!(is_refusal(&error, &path), "{name}: {error}");

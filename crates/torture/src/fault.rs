@@ -170,6 +170,7 @@ fn try_one(trial: &Trial, set: &OptionSet, script: &[Step]) -> Result<(), String
     checked?;
     check_images(trial, &run)?;
     drop(db);
+    run.let_go();
     let reopened = set.builder(&run.disk, &run.clock).open();
     find(&run, "reopened", reopened, run.history.acknowledged())
 }

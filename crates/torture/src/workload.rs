@@ -243,6 +243,12 @@ impl Run {
         Self { disk, clock, set, db: None, history, checkpoints, snapshot }
     }
 
+    /// Lets go of the database and of what keeps it open.
+    pub fn let_go(&mut self) {
+        self.snapshot = None;
+        self.db = None;
+    }
+
     /// Opens the database.
     pub fn open(&mut self) -> Result<()> {
         self.db = Some(self.set.builder(&self.disk, &self.clock).open()?);

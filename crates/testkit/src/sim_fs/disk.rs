@@ -145,14 +145,19 @@ impl Disk {
     /// Forgets the file if nobody can reach it any more.
     pub(super) fn collect(&mut self, id: InodeId) {
         let is_open = self.inodes.get(&id).is_some_and(|inode| inode.handle_count > 0);
-        if !is_open && !self.names.refer_to(id) {
+        if !is_open && self.names.may_have_orphans && !self.names.refer_to(id) {
             self.inodes.remove(&id);
         }
     }
 
     pub(super) fn collect_all(&mut self) {
+        if !self.names.may_have_orphans {
+            return;
+        }
         let named = self.names.all_inodes();
         self.inodes.retain(|id, inode| inode.handle_count > 0 || named.contains(id));
+        self.names.may_have_orphans =
+            self.names.unsynced_count() > 0 || self.inodes.len() > named.len();
     }
 
     pub(super) fn find_or_create(&mut self, path: &Path) -> io::Result<InodeId> {

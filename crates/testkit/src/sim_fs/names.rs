@@ -46,6 +46,8 @@ pub(super) struct Names {
     pub(super) live: Entries,
     pub(super) durable: Entries,
     pending: Vec<Change>,
+    /// Whether a name went away since all inodes were last known to have one. Looking is dear.
+    pub(super) may_have_orphans: bool,
 }
 
 impl Change {
@@ -93,12 +95,23 @@ impl Names {
 
     /// Makes a change that everybody sees at once and the disk later.
     pub(super) fn change(&mut self, change: Change) {
+        self.may_have_orphans |= self.takes_a_name_away(&change);
         change.clone().apply(&mut self.live);
         self.pending.push(change);
     }
 
+    fn takes_a_name_away(&self, change: &Change) -> bool {
+        match change {
+            Change::Set { path, .. } => {
+                self.live.contains_key(path) || self.durable.contains_key(path)
+            }
+            Change::Unset { .. } | Change::Rename { .. } => true,
+        }
+    }
+
     /// Makes a change on the disk at once, in place of what was pending for these names.
     pub(super) fn change_durably(&mut self, change: Change) {
+        self.may_have_orphans = true;
         let touched: Vec<_> = change.paths().map(Path::to_owned).collect();
         self.pending.retain(|old| !old.paths().any(|path| touched.iter().any(|t| t == path)));
         change.clone().apply(&mut self.live);
@@ -118,6 +131,7 @@ impl Names {
 
     /// Forgets to ever make the changes in `dir` durable.
     pub(super) fn fail_sync_dir(&mut self, dir: &Path) {
+        self.may_have_orphans = true;
         self.take_pending(dir);
     }
 

@@ -60,7 +60,6 @@ const TRACED: &[(&str, &str)] = &[
     ("rename", "EIO"),
     ("unlink", "EIO"),
     ("ftruncate", "EIO"),
-    ("mmap", "ENOMEM"),
 ];
 
 fn case(case: &Case<'_>) -> Result<(), Failure> {
@@ -141,7 +140,7 @@ fn open_over_clean_pages(bench: &mut Bench<'_>, round: u32, said: &Said) -> Resu
 /// did not do is missed.
 fn traced(bench: &mut Bench<'_>, round: u32, random: &mut SeededRandom) -> Result<(), Failure> {
     let (calls, error) = TRACED[random.below(TRACED.len() as u64) as usize];
-    let when = 1 + random.below(if calls == "mmap" { 60 } else { 25 });
+    let when = 1 + random.below(25);
     let for_good = if random.chance(1, 3) { "+" } else { "" };
     let inject = format!("inject={calls}:error={error}:when={when}{for_good}");
     let trace = format!("trace={calls}");

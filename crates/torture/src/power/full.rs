@@ -105,8 +105,7 @@ fn fill(bench: &mut Bench<'_>, round: u32, random: &mut SeededRandom) -> Result<
 fn cut(bench: &Bench<'_>, process: Process) -> Result<Said, Failure> {
     process.power_goes();
     bench.disk.cut_power()?;
-    // The ballast cannot be seen any more either: the child tries again, and ends.
-    let (said, _) = process.end(bench.log_mode)?;
+    let said = process.kill()?;
     bench.disk.remount()?;
     Ok(said)
 }

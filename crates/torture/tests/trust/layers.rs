@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use alluvium_torture::layer::Layer;
 use alluvium_torture::run::{Limits, replay, run};
-use alluvium_torture::{bytes, crash, fault, history, kill, metamorphic, model, threads};
+use alluvium_torture::{bytes, crash, fault, history, kill, metamorphic, model, power, threads};
 
 /// Tries `cases` cases from `seed` on; there must be at least `least` of what the layer counts, or
 /// the layer has shrunk.
@@ -41,7 +41,7 @@ fn random_operations_agree_with_the_oracle() {
 
 #[test]
 fn every_set_of_options_answers_the_same() {
-    short(&metamorphic::LAYER, 0, 6, 300_000);
+    short(&metamorphic::LAYER, 0, 10, 500_000);
 }
 
 #[test]

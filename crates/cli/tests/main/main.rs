@@ -6,6 +6,7 @@ mod basics;
 mod damage;
 mod import_export;
 mod inspection;
+mod killed;
 mod program;
 mod repair;
 mod shell;

@@ -38,7 +38,8 @@ impl OptionSet {
         Self {
             name: if log_mode == LogMode::Buffered { "buffered log" } else { "mapped log" },
             keyspace: KeyspaceOptions {
-                write_buffer_size: 2 << 10,
+                // An empty memtable takes five thousand bytes: this one is full after some writes.
+                write_buffer_size: 8 << 10,
                 block_size: 256,
                 compression: vec![Compression::None, Compression::Lz4],
                 filter: Filter::Blocked { bits_per_key: 10 },
@@ -87,8 +88,19 @@ pub fn all() -> Vec<OptionSet> {
         change(&mut set);
         sets.push(OptionSet { name, ..set });
     };
+    keyspaces(&mut with);
+    databases(&mut with);
+    everything(&mut with);
+    sets
+}
+
+/// Adds a set: its name, and what is different.
+type With<'a> = &'a mut dyn FnMut(&'static str, fn(&mut OptionSet));
+
+/// One screw of a keyspace each.
+fn keyspaces(with: With<'_>) {
     with("one-entry memtables", |set| set.keyspace.write_buffer_size = 1);
-    with("small memtables", |set| set.keyspace.write_buffer_size = 600);
+    with("small memtables", |set| set.keyspace.write_buffer_size = 6 << 10);
     with("memtables that are never full", |set| set.keyspace.write_buffer_size = 1 << 20);
     with("two write buffers", |set| set.keyspace.max_write_buffers = 2);
     with("many write buffers", |set| set.keyspace.max_write_buffers = 8);
@@ -117,6 +129,10 @@ pub fn all() -> Vec<OptionSet> {
     with("levels far apart", |set| set.keyspace.level_multiplier = 100);
     with("one-block tables", |set| set.keyspace.target_file_size = 1);
     with("large tables", |set| set.keyspace.target_file_size = 1 << 20);
+}
+
+/// One screw of the database each.
+fn databases(with: With<'_>) {
     with("long log segments", |set| {
         set.log_segment_size = 64 << 10;
         set.max_log_bytes = 256 << 10;
@@ -126,6 +142,10 @@ pub fn all() -> Vec<OptionSet> {
     with("a large cache", |set| set.cache_bytes = 4 << 20);
     with("the manifest rewritten all the time", |set| set.max_manifest_bytes = 1);
     with("a manifest that grows", |set| set.max_manifest_bytes = 1 << 30);
+}
+
+/// Several screws, or all of them.
+fn everything(with: With<'_>) {
     with("everything smallest", |set| {
         set.keyspace.write_buffer_size = 1;
         set.keyspace.max_write_buffers = 2;
@@ -147,10 +167,9 @@ pub fn all() -> Vec<OptionSet> {
     with("background threads", |set| set.background = Background::Threads(2));
     with("background threads, small memtables", |set| {
         set.background = Background::Threads(2);
-        set.keyspace.write_buffer_size = 300;
+        set.keyspace.write_buffer_size = 6 << 10;
         set.keyspace.l0_trigger = 1;
     });
-    sets
 }
 
 /// Those in which nothing depends on when threads run.

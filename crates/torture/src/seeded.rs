@@ -31,7 +31,7 @@ pub const BUDGET: Duration = Duration::from_mins(1);
 /// How long after its time a child is taken for hung.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long each layer hunts with fresh seeds, once the short forms have found nothing.
-const HUNT: Duration = Duration::from_secs(4);
+const HUNT: Duration = Duration::from_secs(15);
 /// How often a child is looked at.
 const TICK: Duration = Duration::from_millis(5);
 /// Between these the table of bugs stands in the page.
@@ -133,27 +133,31 @@ impl Hunt {
         let left = || self.budget.saturating_sub(clock.monotonic());
         let order = order(bug);
         let mut caught = None;
-        for layer in order.iter().copied() {
-            let (seed, cases) = short_form(layer);
-            // No layer takes all there is: the next ones may catch it too.
-            let time = left().min(self.budget / 2);
-            let said = self.attempt(bug, layer, seed, Some(cases), time);
-            caught = said.map(|said| Catch { layer, form: Form::Short, said });
+        // The likeliest with fresh seeds before the next ones, for what chance alone brings up.
+        let long = order.iter().copied().cycle().map(|layer| (layer, Form::Long));
+        let short = order.iter().copied().map(|layer| (layer, Form::Short));
+        let attempts = short.clone().take(1).chain(long.clone().take(1)).chain(short.skip(1));
+        for (seed, (layer, form)) in (self.seed..).zip(attempts.chain(long)) {
+            let said = match form {
+                // No layer takes all there is: the next ones may catch it too.
+                Form::Short => self.short(bug, layer, left().min(self.budget / 2)),
+                Form::Long => self.attempt(bug, layer, seed, None, left().min(HUNT)),
+            };
+            caught = said.map(|said| Catch { layer, form, said });
             if caught.is_some() || left().is_zero() {
                 break;
             }
-        }
-        for (seed, layer) in (self.seed..).zip(order.iter().copied().cycle()) {
-            if caught.is_some() || left().is_zero() {
-                break;
-            }
-            let said = self.attempt(bug, layer, seed, None, left().min(HUNT));
-            caught = said.map(|said| Catch { layer, form: Form::Long, said });
         }
         Verdict { bug, caught, after: clock.monotonic() }
     }
 
-    /// Runs one layer with the bug; answers what it found.
+    /// Runs the short form of a layer with the bug.
+    fn short(&self, bug: Bug, layer: &str, time: Duration) -> Option<String> {
+        let (seed, cases) = short_form(layer);
+        self.attempt(bug, layer, seed, Some(cases), time)
+    }
+
+    /// Runs a layer with the bug; answers what it found.
     fn attempt(
         &self,
         bug: Bug,

@@ -3,6 +3,7 @@
 //! | part | what is tried |
 //! |---|---|
 //! | [`race`] | batches seen whole and in order, own writes seen at once, conditional writes that lose no update; then the process dies, and it is all still there |
+//! | [`long_batches`] | a batch that takes its time to be inserted, while memtables are flushed and snapshots taken: all of it or nothing |
 //! | [`callbacks`] | when `commit_then` calls back, a power cut that instant loses nothing |
 //! | [`retries`] | a flush that fails on a full disk is tried again after pauses that grow |
 //!
@@ -15,7 +16,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use alluvium::{
-    Background, Clock, Condition, Db, ErrorKind, Keyspace, LogMode, Persist, Put, Read, Snapshot,
+    Background, Bytes, Clock, Condition, Db, ErrorKind, Keyspace, LogMode, Persist, Put, Read,
+    Snapshot,
 };
 use alluvium_base::SystemClock;
 use alluvium_testkit::{Fault, FaultPlan, OpClass, SimClock, SimFs, Survival};
@@ -42,19 +44,25 @@ pub const LAYER: Layer = Layer {
 
 /// Threads that write keys of their own, and how many keys a batch of each has. While a long one is
 /// being inserted, short ones rotate its memtable.
-const BATCHES: [u64; WRITERS as usize] = [400, 0, 30];
+const BATCHES: [u64; WRITERS as usize] = [300, 0, 30];
 const WRITERS: u64 = 3;
 /// Threads that add to the same counter.
 const ADDERS: u64 = 2;
-/// Threads that read.
-const READERS: u64 = 4;
-/// Reads of one key in a row, by every other reader.
-const BURST: usize = 64;
+/// Threads that read: few, so that writers get on, or many, each of which may stop anywhere.
+const READERS: [u64; 2] = [2, 7];
+/// Threads that do nothing but wake up often, and so interrupt another anywhere.
+const WAKERS: usize = 2;
+const NAP: Duration = Duration::from_micros(20);
+/// Reads of one key in a row, by two of three readers.
+const BURST: usize = 256;
 /// Sizes of memtables, in bytes; an empty one takes five thousand. With the smallest each write is a
 /// rotation, with the others a long batch is, before it is in.
 const SIZES: [u64; 5] = [8 << 10, 16 << 10, 6 << 10, 1, 30 << 10];
 /// How long one race lasts.
 const RACE: Duration = Duration::from_millis(400);
+/// Entries of a batch that takes its time, and how many such batches there are.
+const LONG: u64 = 10_000;
+const LONG_BATCHES: u64 = 3;
 /// Writes that ask to be called back, and threads that make them.
 const CALLBACKS: u64 = 40;
 const CALLERS: u64 = 2;
@@ -73,6 +81,7 @@ fn case(case: &Case<'_>) -> Result<(), Failure> {
     set.keyspace.l0_slowdown = 200;
     set.keyspace.l0_stop = 400;
     race(case, &set)?;
+    long_batches(case, &set)?;
     callbacks(case, &set)?;
     retries(case, &set)
 }
@@ -103,11 +112,25 @@ fn key_of(writer: u64) -> String {
     format!("writer {writer}")
 }
 
-/// The number that is stored, if there is one.
-fn number(view: &impl Read, key: &str) -> Result<Option<u64>, String> {
-    let Some(value) = view.get(key).map_err(failed)? else { return Ok(None) };
-    let text = String::from_utf8_lossy(&value);
-    text.parse().map(Some).map_err(|_| format!("{key} is not a number: {text}"))
+/// The number that a value is; 0 where there is none.
+fn number(value: &Option<Bytes>) -> Result<u64, String> {
+    let Some(value) = value else { return Ok(0) };
+    let text = String::from_utf8_lossy(value);
+    text.parse().map_err(|_| format!("this is not a number: {text}"))
+}
+
+/// The number that is stored; 0 where there is none.
+fn stored(view: &impl Read, key: &str) -> Result<u64, String> {
+    number(&view.get(key).map_err(failed)?)
+}
+
+/// Takes note of what a reader sees of a writer: never less than before.
+fn grown(writer: u64, last: &mut u64, found: u64) -> Result<(), String> {
+    if found < *last {
+        return Err(format!("writer {writer} was at {last} and is at {found}"));
+    }
+    *last = found;
+    Ok(())
 }
 
 /// What the threads of a race share.
@@ -145,8 +168,11 @@ fn race(case: &Case<'_>, set: &OptionSet) -> Result<(), Failure> {
         for _ in 0..ADDERS {
             threads.push(scope.spawn(|| arena.add()));
         }
-        for reader in 0..READERS {
+        for reader in 0..READERS[(case.seed % 2) as usize] {
             threads.push(scope.spawn(move || arena.read(reader)));
+        }
+        for _ in 0..WAKERS {
+            threads.push(scope.spawn(|| arena.wake()));
         }
         let clock = SystemClock::new();
         while clock.monotonic() < RACE && !arena.found.is_over.load(Ordering::Relaxed) {
@@ -188,9 +214,9 @@ impl Arena {
                 batch.insert(&self.other, &key, n.to_string());
                 batch.commit(Persist::Buffer).map_err(failed)?;
                 self.acknowledged[writer as usize].store(n, Ordering::Relaxed);
-                let own = number(&self.db, &key)?;
-                if own != Some(n) {
-                    return Err(format!("{key} wrote {n} and reads {own:?}"));
+                let own = stored(&self.db, &key)?;
+                if own != n {
+                    return Err(format!("{key} wrote {n} and reads {own}"));
                 }
                 Ok(())
             };
@@ -203,7 +229,7 @@ impl Arena {
     /// Adds one to the counter, over and over, if nobody else did meanwhile.
     fn add(&self) {
         let step = || {
-            let old = number(&self.db, "counter")?.ok_or("the counter is gone")?;
+            let old = stored(&self.db, "counter")?;
             let only_if = Condition::Equals(old.to_string().into());
             let put = Put { only_if, ttl: None };
             match self.db.default_keyspace().put("counter", (old + 1).to_string(), put) {
@@ -220,39 +246,50 @@ impl Arena {
     fn read(&self, reader: u64) {
         let mut seen = [0; WRITERS as usize];
         for turn in reader.. {
-            let step = || {
-                let writer = turn % WRITERS;
-                let last = &mut seen[writer as usize];
-                let key = key_of(writer);
-                for _ in 0..if reader % 2 == 0 { 1 } else { BURST } {
-                    let found = if reader % 2 == 0 {
-                        self.read_snapshot(&self.db.snapshot(), writer)?
-                    } else {
-                        number(&self.db, &key)?.unwrap_or_default()
-                    };
-                    if found < *last {
-                        return Err(format!("writer {writer} was at {last} and is at {found}"));
-                    }
-                    *last = found;
-                    self.read.fetch_add(1, Ordering::Relaxed);
-                }
-                Ok(())
+            let writer = turn % WRITERS;
+            let last = &mut seen[writer as usize];
+            let step = if reader.is_multiple_of(3) {
+                self.read_snapshot(&self.db.snapshot(), writer).and_then(|n| grown(writer, last, n))
+            } else {
+                self.read_burst(writer, last)
             };
-            let mut step = step;
-            if !self.found.check(step()) {
+            if !self.found.check(step) {
                 return;
             }
         }
     }
 
+    fn wake(&self) {
+        let clock = SystemClock::new();
+        while !self.found.is_over.load(Ordering::Relaxed) {
+            clock.sleep(NAP);
+        }
+    }
+
+    /// Reads one key many times: as little as can be stands between one read and the next.
+    fn read_burst(&self, writer: u64, last: &mut u64) -> Result<(), String> {
+        let (keyspace, key) = (self.db.default_keyspace(), key_of(writer));
+        let mut newest = None;
+        for _ in 0..BURST {
+            let found = keyspace.get(&key).map_err(failed)?;
+            if found != newest {
+                grown(writer, last, number(&found)?)?;
+                newest = found;
+            }
+        }
+        self.read.fetch_add(BURST as u64, Ordering::Relaxed);
+        Ok(())
+    }
+
     fn read_snapshot(&self, snapshot: &Snapshot, writer: u64) -> Result<u64, String> {
         let key = key_of(writer);
-        let one = number(snapshot, &key)?;
-        let other = number(&snapshot.of(&self.other), &key)?;
+        let one = stored(snapshot, &key)?;
+        let other = stored(&snapshot.of(&self.other), &key)?;
         if one != other {
-            return Err(format!("a snapshot sees half a batch of {key}: {one:?} and {other:?}"));
+            return Err(format!("a snapshot sees half a batch of {key}: {one} and {other}"));
         }
-        Ok(one.unwrap_or_default())
+        self.read.fetch_add(2, Ordering::Relaxed);
+        Ok(one)
     }
 
     /// Everything acknowledged is there.
@@ -261,12 +298,12 @@ impl Arena {
         for (writer, acknowledged) in (0..).zip(&self.acknowledged) {
             let wanted = acknowledged.load(Ordering::Relaxed);
             let key = key_of(writer);
-            let found = [number(db, &key)?, number(&other, &key)?];
-            if found.iter().any(|found| found.unwrap_or_default() != wanted) {
+            let found = [stored(db, &key)?, stored(&other, &key)?];
+            if found.iter().any(|found| *found != wanted) {
                 return Err(format!("{key} wrote {wanted}, and there is {found:?}"));
             }
             for slot in 0..BATCHES[writer as usize] {
-                let found = number(&other, &format!("{key}: {slot}"))?.unwrap_or_default();
+                let found = stored(&other, &format!("{key}: {slot}"))?;
                 if found != wanted {
                     let what = format!("{key} wrote {wanted}, and slot {slot} holds {found}");
                     return Err(what);
@@ -274,12 +311,59 @@ impl Arena {
             }
         }
         let added = self.added.load(Ordering::Relaxed);
-        let counter = number(db, "counter")?.unwrap_or_default();
+        let counter = stored(db, "counter")?;
         if counter != added {
             return Err(format!("{added} were added, and the counter is at {counter}"));
         }
         Ok(())
     }
+}
+
+/// A batch is inserted while its memtable is set aside and flushed, and while snapshots are taken.
+fn long_batches(case: &Case<'_>, set: &OptionSet) -> Result<(), Failure> {
+    let (disk, clock) = (SimFs::new(case.seed), SimClock::new(1_000_000));
+    disk.set_mapping_supported(set.log_mode == LogMode::Mapped);
+    let db = set.builder(&disk, &clock).open()?;
+    let key = |n: u64| format!("{n:06}");
+    for round in 1..=LONG_BATCHES {
+        let found = Found::default();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut batch = db.batch();
+                let keyspace = db.default_keyspace();
+                for n in 0..LONG {
+                    batch.insert(&keyspace, key(n), round.to_string());
+                }
+                found.check(batch.commit(Persist::Buffer).map_err(failed));
+                found.is_over.store(true, Ordering::Relaxed);
+            });
+            scope.spawn(|| while found.check(db.flush().map_err(failed)) {});
+            let look = || {
+                let snapshot = db.snapshot();
+                let (last, first) =
+                    (stored(&snapshot, &key(LONG - 1))?, stored(&snapshot, &key(0))?);
+                if first == last {
+                    return Ok(());
+                }
+                Err(format!("a snapshot sees half a long batch: {first} first, {last} last"))
+            };
+            while found.check(look()) {}
+        });
+        if let Some(what) = found.what.lock().take() {
+            return Err(what.into());
+        }
+        for (when, disk) in [("at once", None), ("after the process died", Some(disk.kill()))] {
+            let killed = disk.map(|disk| set.builder(&disk, &clock).open()).transpose()?;
+            let db = killed.as_ref().unwrap_or(&db);
+            let there = (0..LONG).filter(|&n| stored(db, &key(n)) == Ok(round)).count() as u64;
+            if there != LONG {
+                let what = format!("{when}, {there} of {LONG} entries of a long batch are there");
+                return Err(what.into());
+            }
+        }
+        case.count(WRITES, 1);
+    }
+    Ok(())
 }
 
 /// What was called back is in an image taken by the callback.

@@ -40,7 +40,7 @@ impl Log {
         self.writer.append(self.seq, self.seq, payload, crc32(payload)).expect(DISK);
         if self.writer.end().0 > self.released_at_bytes + 2 * SEGMENT_BYTES {
             self.released_at_bytes = self.writer.end().0;
-            self.wal.release(self.seq).expect(DISK);
+            self.wal.release(self.seq, self.wal.active()).expect(DISK);
         }
     }
 }

@@ -103,7 +103,9 @@ pub fn main() -> ExitCode {
             found => layers.extend(found),
         }
     }
-    let all_held = layers.into_iter().fold(true, |held, layer| torture(layer, &arguments) && held);
+    // Every layer has its turn, whatever became of those before it.
+    let held: Vec<bool> = layers.into_iter().map(|layer| torture(layer, &arguments)).collect();
+    let all_held = held.into_iter().all(|held| held);
     if all_held { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

@@ -7,7 +7,7 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::sync::Arc;
+use std::sync::{Arc, LockResult, PoisonError};
 use std::time::Duration;
 
 #[cfg(loom)]
@@ -27,7 +27,10 @@ pub mod atomic;
 
 use atomic::{AtomicBool, Ordering};
 
-const UNPOISONED: &str = "an execution ends with the first panic";
+/// Locks of `parking_lot` are not poisoned: destructors go on after a panic.
+fn unpoisoned<T>(result: LockResult<T>) -> T {
+    result.unwrap_or_else(PoisonError::into_inner)
+}
 
 /// As [`parking_lot::Mutex`].
 pub struct Mutex<T>(checker::sync::Mutex<T>);
@@ -48,7 +51,7 @@ impl<T> Mutex<T> {
     /// Waits for the lock.
     #[track_caller]
     pub fn lock(&self) -> MutexGuard<'_, T> {
-        MutexGuard { mutex: self, held: Some(self.0.lock().expect(UNPOISONED)) }
+        MutexGuard { mutex: self, held: Some(unpoisoned(self.0.lock())) }
     }
 }
 
@@ -109,7 +112,7 @@ impl Condvar {
     #[track_caller]
     pub fn wait<T>(&self, guard: &mut MutexGuard<'_, T>) {
         let held = guard.held.take().expect("given away only while its owner waits");
-        guard.held = Some(self.0.wait(held).expect(UNPOISONED));
+        guard.held = Some(unpoisoned(self.0.wait(held)));
     }
 
     /// Lets the others get on, and says that the time went by: how long that takes is up to the
@@ -118,7 +121,7 @@ impl Condvar {
     pub fn wait_for<T>(&self, guard: &mut MutexGuard<'_, T>, _: Duration) -> WaitTimeoutResult {
         guard.held = None;
         thread::yield_now();
-        guard.held = Some(guard.mutex.0.lock().expect(UNPOISONED));
+        guard.held = Some(unpoisoned(guard.mutex.0.lock()));
         WaitTimeoutResult(true)
     }
 
@@ -151,13 +154,13 @@ impl<T> RwLock<T> {
     /// Waits until nobody writes.
     #[track_caller]
     pub fn read(&self) -> checker::sync::RwLockReadGuard<'_, T> {
-        self.0.read().expect(UNPOISONED)
+        unpoisoned(self.0.read())
     }
 
     /// Waits until nobody reads or writes.
     #[track_caller]
     pub fn write(&self) -> checker::sync::RwLockWriteGuard<'_, T> {
-        self.0.write().expect(UNPOISONED)
+        unpoisoned(self.0.write())
     }
 }
 

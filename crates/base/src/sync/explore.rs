@@ -7,6 +7,8 @@
 //! | `LOOM_MAX_PREEMPTIONS` | loom: how often threads are interrupted against their will, at most |
 #![allow(clippy::print_stdout, clippy::disallowed_methods, reason = "a model tells what it did")]
 
+#[cfg(shuttle)]
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -52,7 +54,7 @@ pub fn explore(name: &str, model: impl Fn() + Send + Sync + 'static) {
 const BATCH: usize = 25;
 
 /// Runs `model` under schedules that are drawn at random and by PCT, in turn, and panics at the
-/// first that fails, after printing the command that replays it. Prints how many there were.
+/// first that fails, printing the command that replays it. Prints how many there were.
 ///
 /// Only what [`shuttle::rand`] draws may be random in the model.
 #[cfg(shuttle)]
@@ -66,11 +68,12 @@ pub fn explore(name: &str, model: impl Fn() + Send + Sync + 'static) {
         counted.fetch_add(1, Ordering::Relaxed);
         model();
     });
+    tell_how_to_replay();
     let started = Instant::now();
     for seed in first_seed.. {
-        let on_failure = TellHowToReplay { name, seed };
+        BATCH_NOW.set(Some((name.to_owned(), seed)));
         run_batch(seed, Arc::clone(&model));
-        drop(on_failure);
+        BATCH_NOW.set(None);
         if started.elapsed() >= least {
             break;
         }
@@ -104,21 +107,28 @@ fn run_batch(seed: u64, model: Arc<dyn Fn() + Send + Sync>) {
 }
 
 #[cfg(shuttle)]
-struct TellHowToReplay<'a> {
-    name: &'a str,
-    seed: u64,
+thread_local! {
+    /// The test that runs on this thread, and the seed of its schedules.
+    static BATCH_NOW: RefCell<Option<(String, u64)>> = const { RefCell::new(None) };
 }
 
+/// Has a panic followed by the command that replays it. At once: destructors may panic as well, and
+/// then the process ends.
 #[cfg(shuttle)]
-impl Drop for TellHowToReplay<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let Self { name, seed } = self;
-            println!(
-                "replay: cargo xtask concurrency shuttle --only {name} --seed {seed} --time 0s"
-            );
-        }
-    }
+fn tell_how_to_replay() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            before(panic);
+            BATCH_NOW.with_borrow(|batch| {
+                if let Some((name, seed)) = batch {
+                    let command = "cargo xtask concurrency shuttle";
+                    println!("replay: {command} --only {name} --seed {seed} --time 0s");
+                }
+            });
+        }));
+    });
 }
 
 /// A number below `limit`, which is drawn anew in each execution and replays with it.

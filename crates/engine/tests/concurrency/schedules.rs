@@ -26,10 +26,11 @@ fn disk() -> SimFs {
     disk
 }
 
-/// Memtables of a few entries: each write may rotate, stall, flush or compact.
+/// Memtables of a single entry, of a few, or of all: each write may rotate, stall, flush or compact,
+/// or meet the others in the same memtable.
 fn tiny() -> KeyspaceOptions {
     KeyspaceOptions {
-        write_buffer_size: 3 << 10,
+        write_buffer_size: [3 << 10, 6 << 10, 64 << 10][draw(3) as usize],
         max_write_buffers: 2,
         block_size: 256,
         l0_trigger: 2,
@@ -138,7 +139,7 @@ fn readers_see_one_moment_across_keyspaces() {
 }
 
 /// Everything at once, and somebody closes the database. Every call returns; the next opener finds
-/// all that was acknowledged.
+/// all that was acknowledged, and nobody who is still about.
 #[test]
 fn closing_waits_for_everyone_and_loses_nothing() {
     explore("closing_waits_for_everyone_and_loses_nothing", || {
@@ -176,11 +177,21 @@ fn closing_waits_for_everyone_and_loses_nothing() {
             thread::yield_now();
         }
         unless_closed(db.clone().close());
+        // Whoever was in the middle of a call must not be in the way of the next opener.
+        let next = builder(&disk, background).open().unwrap();
+        let found = read_count(&next, "count").unwrap();
+        for count in 1..=4 {
+            next.insert("next", value(count)).unwrap();
+            next.flush().unwrap();
+        }
+        next.compact().unwrap();
         join(threads);
-        let db = builder(&disk, background).open().unwrap();
-        let found = read_count(&db, "count").unwrap();
         let acknowledged = acknowledged.load(Ordering::SeqCst);
         assert!(found == acknowledged || found == acknowledged + 1, "{found} of {acknowledged}");
+        next.close().unwrap();
+        let last = builder(&disk, background).open().unwrap();
+        assert_eq!(read_count(&last, "count").unwrap(), found);
+        assert_eq!(read_count(&last, "next").unwrap(), 4);
     });
 }
 

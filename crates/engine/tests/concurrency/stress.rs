@@ -191,7 +191,7 @@ fn stress(seed: u64) {
         scope.spawn(|| all.read());
         let (mut random, dir) = (threads_random(), dir.path());
         scope.spawn(move || all.maintain(&mut random, dir));
-        let done: Vec<_> = writers.into_iter().map(|writer| writer.join()).collect();
+        let done: Vec<_> = writers.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
         all.is_over.store(true, Ordering::Relaxed);
         assert!(done.into_iter().all(|writer| writer.is_ok()), "seed {seed}");
     });

@@ -141,7 +141,7 @@ bugs! {
     ExpiryByTheWrongClock, None, "";
     /// Compaction sets sequences to zero above the bottom.
     SeqZeroedTooEarly, None, "";
-    /// A compaction of L0 leaves out older tables that overlap.
+    /// A compaction of L0 leaves out the oldest of the tables that overlap.
     OlderL0LeftOut, None, "";
     /// Of two versions of a key, a merge hands out the older one first.
     MergePrefersOlder, None, "";

@@ -126,7 +126,9 @@ impl Core {
                 self.publisher.publish(first, last);
             }
             insert(&view, &batch.payload, first);
-            self.publisher.publish(first, last);
+            if !is_planted(Bug::PublishBeforeInsert) {
+                self.publisher.publish(first, last);
+            }
             self.counters.wrote(batch.entry_count, batch.payload.len());
             return Ok(Some(log_end));
         }

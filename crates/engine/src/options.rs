@@ -179,9 +179,15 @@ impl KeyspaceOptions {
 }
 
 /// How log segments are written.
+///
+/// When the disk itself is gone (pulled out, or turned read-only by the kernel), a buffered log
+/// answers with an error and the database is poisoned; a mapped one cannot answer, and the kernel
+/// ends the process with SIGBUS. Nothing acknowledged is lost by either. A process that must
+/// outlive its disk, or whose folder is an overlay on a copying file system (btrfs, ZFS), which may
+/// do the same when it is full, takes [`Buffered`](Self::Buffered).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum LogMode {
-    /// Mapped where the file system allows it, buffered elsewhere.
+    /// Mapped where the file system allows it and writes in place, buffered elsewhere.
     #[default]
     Auto,
     /// Copied into a shared mapping of the segment.

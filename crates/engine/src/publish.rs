@@ -9,7 +9,7 @@ use std::sync::Arc;
 use alluvium_base::Seq;
 use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use alluvium_base::sync::{ArcSwap, Condvar, Guard, Mutex, hint};
+use alluvium_base::sync::{ArcSwap, Condvar, Guard, Mutex, hint, thread};
 
 /// Turns a writer spins before it sleeps: those before it are mid-copy, some hundred nanoseconds.
 const SPINS: usize = if cfg!(any(loom, shuttle)) { 1 } else { 64 };
@@ -46,7 +46,9 @@ impl Publisher {
     /// writes to a newer memtable of one keyspace would be missed and those to another seen.
     #[inline]
     pub(crate) fn pin<V>(&self, current: &ArcSwap<V>) -> (Guard<Arc<V>>, Seq) {
-        let too_early = is_planted(Bug::SeqBeforeView).then(|| self.visible());
+        // The unlucky moment is of nanoseconds: giving way makes it come up in seconds.
+        let too_early =
+            is_planted(Bug::SeqBeforeView).then(|| (self.visible(), thread::yield_now()).0);
         loop {
             let view = current.load();
             let seq = too_early.unwrap_or_else(|| self.visible());

@@ -177,3 +177,30 @@ fn remove_checkpoints(root: &Path) -> Result<(), Failure> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use alluvium::{Db, ErrorKind};
+
+    use super::*;
+
+    /// A mapped log on btrfs: once the disk was full, writing again into a page that had been synced
+    /// before ended the process, for btrfs needs room for it each time.
+    #[test]
+    fn the_log_is_not_mapped_where_a_full_disk_would_end_the_process() {
+        if let Err(missing) = disk::needs().and_then(|()| disk::is_there("mkfs.btrfs")) {
+            println!("skipped, {missing}");
+            return;
+        }
+        let tried = with_own_mounts(|| {
+            let disk = Disk::new(FileSystem::Btrfs, FileSystem::Btrfs.bytes())?;
+            let open = |mode| Db::builder(disk.root().join("db")).log_mode(mode).open();
+            let refused = open(LogMode::Mapped).map(drop).map_err(|error| error.kind());
+            assert_eq!(refused, Err(ErrorKind::Io));
+            let db = open(LogMode::Auto)?;
+            assert_eq!(db.stats()?.log.mode, "buffered");
+            Ok(db.close()?)
+        });
+        tried.unwrap();
+    }
+}

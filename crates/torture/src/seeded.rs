@@ -288,6 +288,7 @@ pub fn table(verdicts: &[Verdict]) -> String {
 /// The short form of a layer: seed and cases.
 fn short_form(layer: &str) -> (u64, u64) {
     match layer {
+        "crash" => (0, 4),
         "model" => (0, 40),
         "bytes" => (0, 4),
         "threads" => (0, 6),

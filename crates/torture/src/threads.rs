@@ -3,13 +3,15 @@
 //! | part | what is tried |
 //! |---|---|
 //! | [`race`] | batches seen whole and in order, own writes seen at once, conditional writes that lose no update; then the process dies, and it is all still there |
-//! | [`long_batches`] | a batch that takes its time to be inserted, while memtables are flushed and snapshots taken: all of it or nothing |
-//! | [`callbacks`] | when `commit_then` calls back, a power cut that instant loses nothing |
-//! | [`retries`] | a flush that fails on a full disk is tried again after pauses that grow |
+//! | [`waits::long_batches`] | a batch that takes its time to be inserted, while memtables are flushed and snapshots taken: all of it or nothing |
+//! | [`waits::callbacks`] | when `commit_then` calls back, a power cut that instant loses nothing |
+//! | [`waits::retries`] | a flush that fails on a full disk is tried again after pauses that grow |
 //!
 //! Memtables of one entry make each write a rotation and each rotation a flush, so that readers and
 //! writers meet replaced memtables, tables and versions all the time. Chance decides who meets whom;
 //! what is checked is true of every schedule.
+
+mod waits;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,7 +22,7 @@ use alluvium::{
     Snapshot,
 };
 use alluvium_base::SystemClock;
-use alluvium_testkit::{Fault, FaultPlan, OpClass, SimClock, SimFs, Survival};
+use alluvium_testkit::{SimClock, SimFs};
 use parking_lot::Mutex;
 
 use crate::layer::{Case, Failure, Layer, Threads, needs_nothing};
@@ -60,14 +62,8 @@ const BURST: usize = 256;
 const SIZES: [u64; 5] = [8 << 10, 16 << 10, 6 << 10, 1, 30 << 10];
 /// How long one race lasts.
 const RACE: Duration = Duration::from_millis(400);
-/// Entries of a batch that takes its time, and how many such batches there are.
-const LONG: u64 = 10_000;
-const LONG_BATCHES: u64 = 3;
-/// Writes that ask to be called back, and threads that make them.
-const CALLBACKS: u64 = 40;
-const CALLERS: u64 = 2;
-/// How long a full disk stays full.
-const FULL: Duration = Duration::from_millis(400);
+/// A case that takes longer hangs: it takes a second.
+const LONGEST: Duration = Duration::from_secs(if cfg!(feature = "seeded-bugs") { 25 } else { 600 });
 
 /// The seed chooses the options.
 fn case(case: &Case<'_>) -> Result<(), Failure> {
@@ -80,10 +76,38 @@ fn case(case: &Case<'_>) -> Result<(), Failure> {
     set.keyspace.max_write_buffers = 16;
     set.keyspace.l0_slowdown = 200;
     set.keyspace.l0_stop = 400;
+    let _watchdog = Watchdog::new();
     race(case, &set)?;
-    long_batches(case, &set)?;
-    callbacks(case, &set)?;
-    retries(case, &set)
+    waits::long_batches(case, &set)?;
+    waits::callbacks(case, &set)?;
+    waits::retries(case, &set)
+}
+
+/// Ends the process when a case does not end: threads that wait for ever cannot be told to stop.
+struct Watchdog(Arc<AtomicBool>);
+
+impl Watchdog {
+    fn new() -> Self {
+        let is_done = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&is_done);
+        std::thread::spawn(move || {
+            let clock = SystemClock::new();
+            while !seen.load(Ordering::Relaxed) {
+                if clock.monotonic() > LONGEST {
+                    println!("FAILED threads: hung: the threads of a case wait for ever");
+                    std::process::abort();
+                }
+                clock.sleep(Duration::from_millis(50));
+            }
+        });
+        Self(is_done)
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// The first thing that any thread found.
@@ -104,6 +128,7 @@ impl Found {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "errors are mapped with it")]
 fn failed(error: alluvium::Error) -> String {
     format!("an operation failed: {error}")
 }
@@ -113,7 +138,7 @@ fn key_of(writer: u64) -> String {
 }
 
 /// The number that a value is; 0 where there is none.
-fn number(value: &Option<Bytes>) -> Result<u64, String> {
+fn number(value: Option<&Bytes>) -> Result<u64, String> {
     let Some(value) = value else { return Ok(0) };
     let text = String::from_utf8_lossy(value);
     text.parse().map_err(|_| format!("this is not a number: {text}"))
@@ -121,7 +146,7 @@ fn number(value: &Option<Bytes>) -> Result<u64, String> {
 
 /// The number that is stored; 0 where there is none.
 fn stored(view: &impl Read, key: &str) -> Result<u64, String> {
-    number(&view.get(key).map_err(failed)?)
+    number(view.get(key).map_err(failed)?.as_ref())
 }
 
 /// Takes note of what a reader sees of a writer: never less than before.
@@ -273,7 +298,7 @@ impl Arena {
         for _ in 0..BURST {
             let found = keyspace.get(&key).map_err(failed)?;
             if found != newest {
-                grown(writer, last, number(&found)?)?;
+                grown(writer, last, number(found.as_ref())?)?;
                 newest = found;
             }
         }
@@ -317,123 +342,4 @@ impl Arena {
         }
         Ok(())
     }
-}
-
-/// A batch is inserted while its memtable is set aside and flushed, and while snapshots are taken.
-fn long_batches(case: &Case<'_>, set: &OptionSet) -> Result<(), Failure> {
-    let (disk, clock) = (SimFs::new(case.seed), SimClock::new(1_000_000));
-    disk.set_mapping_supported(set.log_mode == LogMode::Mapped);
-    let db = set.builder(&disk, &clock).open()?;
-    let key = |n: u64| format!("{n:06}");
-    for round in 1..=LONG_BATCHES {
-        let found = Found::default();
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                let mut batch = db.batch();
-                let keyspace = db.default_keyspace();
-                for n in 0..LONG {
-                    batch.insert(&keyspace, key(n), round.to_string());
-                }
-                found.check(batch.commit(Persist::Buffer).map_err(failed));
-                found.is_over.store(true, Ordering::Relaxed);
-            });
-            scope.spawn(|| while found.check(db.flush().map_err(failed)) {});
-            let look = || {
-                let snapshot = db.snapshot();
-                let (last, first) =
-                    (stored(&snapshot, &key(LONG - 1))?, stored(&snapshot, &key(0))?);
-                if first == last {
-                    return Ok(());
-                }
-                Err(format!("a snapshot sees half a long batch: {first} first, {last} last"))
-            };
-            while found.check(look()) {}
-        });
-        if let Some(what) = found.what.lock().take() {
-            return Err(what.into());
-        }
-        for (when, disk) in [("at once", None), ("after the process died", Some(disk.kill()))] {
-            let killed = disk.map(|disk| set.builder(&disk, &clock).open()).transpose()?;
-            let db = killed.as_ref().unwrap_or(&db);
-            let there = (0..LONG).filter(|&n| stored(db, &key(n)) == Ok(round)).count() as u64;
-            if there != LONG {
-                let what = format!("{when}, {there} of {LONG} entries of a long batch are there");
-                return Err(what.into());
-            }
-        }
-        case.count(WRITES, 1);
-    }
-    Ok(())
-}
-
-/// What was called back is in an image taken by the callback.
-fn callbacks(case: &Case<'_>, set: &OptionSet) -> Result<(), Failure> {
-    let (disk, clock) = (SimFs::new(case.seed), SimClock::new(1_000_000));
-    disk.set_mapping_supported(set.log_mode == LogMode::Mapped);
-    let db = set.builder(&disk, &clock).open()?;
-    let images: Arc<Mutex<Vec<(String, SimFs)>>> = Arc::default();
-    std::thread::scope(|scope| {
-        for caller in 0..CALLERS {
-            let (db, disk, images) = (&db, &disk, &images);
-            scope.spawn(move || {
-                for n in 0..CALLBACKS / CALLERS {
-                    let key = format!("{caller}.{n}");
-                    let mut batch = db.batch();
-                    batch.insert(&db.default_keyspace(), &key, "");
-                    let (disk, images) = (disk.clone(), Arc::clone(images));
-                    let then = move |outcome: alluvium::Result<()>| {
-                        outcome.expect("a sound disk");
-                        images.lock().push((key, disk.crash(Survival::None)));
-                    };
-                    batch.commit_then(Persist::Sync, then).expect("a sound disk");
-                }
-            });
-        }
-    });
-    db.close()?;
-    let images = std::mem::take(&mut *images.lock());
-    if images.len() as u64 != CALLBACKS {
-        return Err(format!("{} of {CALLBACKS} were called back", images.len()).into());
-    }
-    for (key, image) in images {
-        if !set.builder(&image, &clock).open()?.contains_key(&key)? {
-            return Err(format!("{key} was called back, and a power cut loses it").into());
-        }
-        case.count(WRITES, 1);
-    }
-    Ok(())
-}
-
-/// A flush that cannot get on is not tried more often than its pauses allow.
-fn retries(case: &Case<'_>, set: &OptionSet) -> Result<(), Failure> {
-    let (disk, clock) = (SimFs::new(case.seed), SimClock::new(1_000_000));
-    disk.set_mapping_supported(set.log_mode == LogMode::Mapped);
-    let db = set.builder(&disk, &clock).open()?;
-    db.insert("k", "before")?;
-    db.wait_idle()?;
-    let full = FaultPlan::from_nth(0, Fault::Enospc).only_on(&[OpClass::Create]);
-    disk.set_faults(full.only_paths_with(".table"));
-    disk.start_trace();
-    let real = SystemClock::new();
-    let began = real.monotonic();
-    db.insert("k", "while it is full")?;
-    // Its error says that the disk is full; the flush is tried again in the background.
-    drop(db.flush());
-    real.sleep(FULL);
-    let attempts = disk.trace().into_iter().filter(|op| op.class == OpClass::Create).count();
-    // The first pause is of 20 ms, and each is twice as long as the one before.
-    let elapsed_ms = real.monotonic().saturating_sub(began).as_millis() as u64;
-    let most = 3 + (elapsed_ms / 20 + 1).ilog2() as usize;
-    if attempts > most {
-        let what = format!("on a full disk a flush was tried {attempts} times in {elapsed_ms} ms");
-        return Err(what.into());
-    }
-    disk.set_faults(FaultPlan::none());
-    db.flush().or_else(|_| db.wait_idle().or_else(|_| db.flush()))?;
-    let found = db.get("k")?;
-    if found.as_deref() != Some(b"while it is full") {
-        return Err("a full disk lost a write".to_owned().into());
-    }
-    case.count("attempts on a full disk", attempts as u64);
-    Ok(())
 }

@@ -139,6 +139,10 @@ impl File for StdFile {
     }
 
     fn map(&self, len: usize) -> io::Result<Box<dyn Mapping>> {
+        #[cfg(target_os = "linux")]
+        if is_copy_on_write(rustix::fs::fstatfs(&self.0)?.f_type as u64) {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         Ok(Box::new(Mapped::new(&self.0, len)?))
     }
 
@@ -149,9 +153,35 @@ impl File for StdFile {
     }
 }
 
+/// Whether a file system, by the magic number of `statfs`, writes a block anew each time: the room
+/// that is reserved for a file serves the first write of a block, and a later one may meet a full
+/// disk, which ends a process that writes through a mapping with SIGBUS.
+#[cfg(target_os = "linux")]
+const fn is_copy_on_write(magic: u64) -> bool {
+    const BTRFS: u64 = 0x9123_683e;
+    const BCACHEFS: u64 = 0xca45_1a4e;
+    const ZFS: u64 = 0x2fc1_2fc1;
+    const F2FS: u64 = 0xf2f5_2010;
+    const NILFS: u64 = 0x3434;
+    // The kernel's number is signed in places: its low half tells.
+    matches!(magic & 0xffff_ffff, BTRFS | BCACHEFS | ZFS | F2FS | NILFS)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// btrfs was mapped: once its disk was full, the next write into a page that had been synced
+    /// before ended the process.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_file_system_that_copies_on_write_is_not_mapped() {
+        // As `statfs` answers them: `long` on 64-bit machines, sign-extended from 32 bits on some.
+        assert!(is_copy_on_write(0x9123_683e));
+        assert!(is_copy_on_write(0xffff_ffff_9123_683e));
+        let (ext4, xfs, tmpfs) = (0xef53, 0x5846_5342, 0x0102_1994);
+        assert!(![ext4, xfs, tmpfs].into_iter().any(is_copy_on_write));
+    }
 
     /// A database was closed and could not be opened again: another thread was starting a process
     /// at that moment, and the child had inherited the lock's handle. A copy of the handle is what

@@ -85,16 +85,18 @@ impl Picker<'_> {
         while let Some(at) = unexplored.pop() {
             let table = &newest_first[at];
             for (other, candidate) in newest_first.iter().enumerate().skip(start) {
-                let is_left_out = is_planted(Bug::OlderL0LeftOut) && other > seed;
-                let overlaps = candidate.overlaps(&table.smallest, &table.largest);
-                if !is_chosen[other] && overlaps && !is_left_out {
+                if !is_chosen[other] && candidate.overlaps(&table.smallest, &table.largest) {
                     is_chosen[other] = true;
                     unexplored.push(other);
                 }
             }
         }
         let chosen = newest_first.iter().zip(is_chosen).filter(|(_, is_chosen)| *is_chosen);
-        chosen.map(|(table, _)| table.clone()).collect()
+        let mut chosen: Vec<_> = chosen.map(|(table, _)| table.clone()).collect();
+        if is_planted(Bug::OlderL0LeftOut) && chosen.len() > 1 {
+            chosen.pop();
+        }
+        chosen
     }
 
     /// The table at `seed` of the sorted run `from`, what it overlaps one level down, and what can

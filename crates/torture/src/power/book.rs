@@ -147,13 +147,13 @@ impl Book {
         }
         for round in self.rounds.drain(..old) {
             let mut batch = db.batch();
-            for thread in 0..THREADS {
-                for n in 0..round.high[thread] {
+            for (thread, (&high, last)) in round.high.iter().zip(&mut last).enumerate() {
+                for n in 0..high {
                     batch.remove(&db.default_keyspace(), key(round.number, thread, n));
                     batch.remove(&other, key(round.number, thread, n));
                 }
-                if let Some(n) = round.high[thread].checked_sub(1) {
-                    last[thread] = Some(last_value(round.number, n));
+                if let Some(n) = high.checked_sub(1) {
+                    *last = Some(last_value(round.number, n));
                 }
             }
             batch.commit(Persist::Sync)?;
@@ -189,10 +189,10 @@ impl Round {
 /// none without those that were acknowledged before it.
 fn count(db: &Db, other: &Keyspace, round: u32, high: Counts) -> Result<Counts, String> {
     let (mut counts, mut before) = ([0; THREADS], [0; THREADS]);
-    for thread in 0..THREADS {
+    for (thread, count) in counts.iter_mut().enumerate() {
         for entry in db.prefix(format!("{round:06}/{thread}/")) {
             let (found_key, found) = entry.map_err(|error| error.to_string())?;
-            let n = counts[thread];
+            let n = *count;
             let wrong = || format!("round {round}, thread {thread}: a gap or a wrong value at {n}");
             let text = std::str::from_utf8(&found).map_err(|_| wrong())?;
             let known = text.split_once(' ').and_then(|(known, _)| parse_counts(known));
@@ -201,10 +201,10 @@ fn count(db: &Db, other: &Keyspace, round: u32, high: Counts) -> Result<Counts, 
                 return Err(wrong());
             }
             before = std::array::from_fn(|thread| before[thread].max(known[thread]));
-            counts[thread] += 1;
+            *count += 1;
         }
-        let first = counts[thread].saturating_sub(WINDOW);
-        let expected = (first..counts[thread]).map(|n| key(round, thread, n).into_bytes());
+        let first = count.saturating_sub(WINDOW);
+        let expected = (first..*count).map(|n| key(round, thread, n).into_bytes());
         let mut there = Vec::new();
         for entry in other.prefix(format!("{round:06}/{thread}/")) {
             there.push(entry.map_err(|error| error.to_string())?.0.to_vec());

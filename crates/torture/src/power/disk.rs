@@ -31,6 +31,9 @@ use crate::layer::Failure;
 pub(super) enum FileSystem {
     Ext4,
     Xfs,
+    /// Only for what is special about it.
+    #[cfg(test)]
+    Btrfs,
 }
 
 impl FileSystem {
@@ -38,6 +41,8 @@ impl FileSystem {
         match self {
             Self::Ext4 => "ext4",
             Self::Xfs => "xfs",
+            #[cfg(test)]
+            Self::Btrfs => "btrfs",
         }
     }
 
@@ -46,6 +51,8 @@ impl FileSystem {
         match self {
             Self::Ext4 => "cuts on ext4",
             Self::Xfs => "cuts on XFS",
+            #[cfg(test)]
+            Self::Btrfs => "cuts on btrfs",
         }
     }
 
@@ -54,15 +61,21 @@ impl FileSystem {
         match self {
             Self::Ext4 => 64 << 20,
             Self::Xfs => 320 << 20,
+            #[cfg(test)]
+            Self::Btrfs => 128 << 20,
         }
     }
 
     const fn format(self, bytes: u64) -> (&'static str, &'static [&'static str]) {
         match self {
             // Small blocks leave a small disk room beside the file system's own log.
-            Self::Ext4 if bytes < SMALL_BYTES => ("mkfs.ext4", &["-q", "-F", "-m", "0", "-b", "1024"]),
+            Self::Ext4 if bytes < SMALL_BYTES => {
+                ("mkfs.ext4", &["-q", "-F", "-m", "0", "-b", "1024"])
+            }
             Self::Ext4 => ("mkfs.ext4", &["-q", "-F", "-m", "0", "-b", "4096"]),
             Self::Xfs => ("mkfs.xfs", &["-q", "-f"]),
+            #[cfg(test)]
+            Self::Btrfs => ("mkfs.btrfs", &["-q", "-f"]),
         }
     }
 }

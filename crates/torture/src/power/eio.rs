@@ -123,7 +123,8 @@ fn open_over_clean_pages(bench: &mut Bench<'_>, round: u32, said: &Said) -> Resu
             db.persist(Persist::Sync)?;
             // Closing it would write more: the power is cut before.
             bench.disk.cut_power()?;
-            Ok(drop(db))
+            drop(db);
+            Ok(())
         }
         // The file system's own log may have failed too: ext4 then refuses writes until it is
         // mounted again, which is as a power cut.

@@ -24,7 +24,9 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use alluvium::{Builder, Clock, Db, Error, ErrorKind, Keyspace, KeyspaceOptions, LogMode, Persist, Read, Result};
+use alluvium::{
+    Builder, Clock, Db, Error, ErrorKind, Keyspace, KeyspaceOptions, LogMode, Persist, Read, Result,
+};
 use alluvium_base::SystemClock;
 
 use crate::kill::say;
@@ -245,10 +247,7 @@ impl<'a> Running<'a> {
             let before = self.counts();
             let done = match n % 6 {
                 0 => self.keyspace(keyspaces, before).map(|()| keyspaces += 1),
-                1 => self
-                    .db
-                    .persist(Persist::Sync)
-                    .map(|()| say_durable("persist", before)),
+                1 => self.db.persist(Persist::Sync).map(|()| say_durable("persist", before)),
                 2 => self.checkpoint(checkpoints, before).map(|()| checkpoints += 1),
                 3 => self.keyspace(keyspaces, before).map(|()| keyspaces += 1),
                 4 => self.db.flush(),
@@ -263,7 +262,7 @@ impl<'a> Running<'a> {
 
     /// Creates a keyspace, or drops the one created before.
     fn keyspace(&self, n: u32, before: Counts) -> Result<()> {
-        if n % 2 == 0 {
+        if n.is_multiple_of(2) {
             let options = self.db.default_keyspace().options()?;
             self.db.keyspace(&keyspace_name(self.load.round, n), options)?.insert("k", "v")?;
         } else {
@@ -352,7 +351,9 @@ impl Said {
     pub(super) fn hear(&mut self, line: &str) {
         let words: Vec<_> = line.splitn(5, ' ').collect();
         let heard = match words[..] {
-            ["open"] => Some(self.is_open = true),
+            ["open"] => return self.is_open = true,
+            ["reads", ..] => return self.reads = Some(line["reads ".len()..].to_owned()),
+            ["after", ..] => return self.after = Some(line["after ".len()..].to_owned()),
             ["write", thread, n] => self.hear_write(thread, n),
             ["sync", thread, n, before, at] => self.hear_write(thread, n).and_then(|()| {
                 let (thread, n) = parse_write(thread, n)?;
@@ -380,8 +381,6 @@ impl Said {
                 self.errors.push((kind.to_owned(), text.to_owned()));
                 Some(())
             }
-            ["reads", ..] => Some(self.reads = Some(line["reads ".len()..].to_owned())),
-            ["after", ..] => Some(self.after = Some(line["after ".len()..].to_owned())),
             _ => None,
         };
         assert!(heard.is_some(), "the child said \"{line}\"");

@@ -26,7 +26,7 @@ fn short(layer: &Layer, seed: u64, cases: u64, least: u64) {
 
 #[test]
 fn a_power_cut_at_any_operation_leaves_a_prefix() {
-    short(&crash::LAYER, 0, 2, 18_000);
+    short(&crash::LAYER, 0, 4, 25_000);
 }
 
 #[test]
@@ -62,4 +62,38 @@ fn threads_at_once_see_whole_batches_and_lose_nothing() {
 #[test]
 fn a_process_killed_at_random_loses_nothing_it_acknowledged() {
     short(&kill::LAYER, u64::from(std::process::id()), 2, 20);
+}
+
+#[test]
+fn a_real_power_cut_loses_nothing_that_was_synced() {
+    short(&power::LAYER, u64::from(std::process::id()), 3, 120);
+}
+
+#[test]
+fn a_real_disk_that_is_full_corrupts_nothing() {
+    short(&power::FULL, 0, 3, 6);
+}
+
+#[test]
+fn a_real_disk_that_fails_loses_nothing_that_was_synced() {
+    short(&power::EIO, 0, 3, 12);
+}
+
+/// Write-back into fresh blocks failed, and the kernel marked the pages clean. The next process read
+/// them, wrote the same bytes over them and synced, with success; the power cut took them all the
+/// same: ext4 notes that a fresh block was written when its first write succeeds, and only then.
+/// What such pages hold must go into another file, or be written after they are let go of.
+#[test]
+#[ignore = "the log's renewal writes into the same file: it loses on ext4"]
+fn what_a_failed_write_back_dropped_is_durable_once_it_was_seen_again() {
+    let child = PathBuf::from(env!("CARGO_BIN_EXE_torture"));
+    let only = Some(power::OVER_CLEAN_PAGES.to_owned());
+    let limits = Limits { seed: 1, time: None, cases: Some(4), jobs: None, only, child };
+    if let Err(missing) = (power::EIO.needs)() {
+        println!("{}: skipped, {missing}", power::EIO.name);
+        return;
+    }
+    let outcome = run(&power::EIO, &limits, &|_| {});
+    println!("{}: {}", power::EIO.name, outcome.summary());
+    assert_eq!(outcome.failure.map(|(seed, failure)| (seed, failure.what)), None);
 }

@@ -14,6 +14,7 @@
 //! | `kernel` | the calls without a safe wrapper |
 //! | `disk` | a file system of our own |
 //! | `load` | the child |
+//! | `said` | what the child said |
 //! | `process` | the child as its parent sees it |
 //! | `book` | what must be there afterwards |
 //! | `full` | the layer of full disks |
@@ -33,6 +34,7 @@ mod full;
 mod kernel;
 mod load;
 mod process;
+mod said;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -14,9 +14,10 @@ use std::path::Path;
 use alluvium::{Db, Keyspace, LogMode, Persist, Read};
 
 use super::load::{
-    Counts, Said, THREADS, WINDOW, builder, checkpoint_dir, key, keyspace_name, last_key,
-    last_value, parse_counts, shown, value,
+    Counts, THREADS, WINDOW, builder, checkpoint_dir, key, keyspace_name, last_key, last_value,
+    parse_counts, shown, value,
 };
+use super::said::Said;
 
 /// How many rounds are kept besides those that were not looked at yet.
 const KEPT: usize = 2;

@@ -21,8 +21,9 @@ use alluvium_testkit::{Choices, SeededRandom};
 
 use super::book::End;
 use super::disk::{self, Disk, FileSystem, is_there, with_own_mounts};
-use super::load::{Said, builder, is_of_the_disk};
+use super::load::builder;
 use super::process::Process;
+use super::said::{Said, is_of_the_disk};
 use super::{Bench, remove_checkpoints};
 use crate::layer::{Case, Failure, Layer, Threads};
 

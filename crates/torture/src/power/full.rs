@@ -14,8 +14,9 @@ use alluvium_testkit::{Choices, SeededRandom};
 
 use super::book::End;
 use super::disk::{self, Disk, FileSystem, with_own_mounts};
-use super::load::{Said, builder};
+use super::load::builder;
 use super::process::Process;
+use super::said::Said;
 use super::{Bench, remove_checkpoints};
 use crate::layer::{Case, Failure, Layer, Threads};
 

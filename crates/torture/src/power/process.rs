@@ -11,7 +11,8 @@ use alluvium::{Clock, LogMode};
 use alluvium_base::SystemClock;
 use parking_lot::Mutex;
 
-use super::load::{Load, Said, is_of_the_disk, now_ns};
+use super::load::{Load, now_ns};
+use super::said::{Said, is_of_the_disk};
 use crate::kill;
 use crate::layer::Failure;
 

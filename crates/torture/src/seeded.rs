@@ -29,7 +29,7 @@ pub const NAME: &str = "seeded";
 /// How long a bug may stay undiscovered.
 pub const BUDGET: Duration = Duration::from_mins(1);
 /// How long after its time a child is taken for hung.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 /// How long each layer hunts with fresh seeds, once the short forms have found nothing.
 const HUNT: Duration = Duration::from_secs(15);
 /// How often a child is looked at.
@@ -288,9 +288,8 @@ pub fn table(verdicts: &[Verdict]) -> String {
 /// The short form of a layer: seed and cases.
 fn short_form(layer: &str) -> (u64, u64) {
     match layer {
-        "crash" => (0, 4),
         "model" => (0, 40),
-        "bytes" => (0, 4),
+        "bytes" | "crash" => (0, 4),
         "threads" => (0, 6),
         _ => (0, 2),
     }
@@ -323,8 +322,7 @@ fn likely(bug: Bug) -> &'static str {
         | Bug::FlushBeforeLogSync
         | Bug::CreateBeforeLogSync
         | Bug::InputsRemovedBeforeEdit
-        | Bug::LogReleasedTooFar
-        | Bug::WaitingMemtableForgotten => "crash",
+        | Bug::LogReleasedTooFar => "crash",
         Bug::FailedEditTablesRemoved
         | Bug::ManifestGoesOnBehindGarbage
         | Bug::LogGoesOnBehindGarbage
@@ -347,6 +345,7 @@ fn likely(bug: Bug) -> &'static str {
         | Bug::VersionsSplit
         | Bug::FilterLeavesOutKey
         | Bug::DropNotLogged
+        | Bug::WaitingMemtableForgotten
         | Bug::LockRemovedByLoser
         | Bug::MemtableOverwrites
         | Bug::SnapshotTooEarly

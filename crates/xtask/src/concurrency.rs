@@ -63,7 +63,7 @@ const EACH: [What; 5] = [What::Loom, What::Shuttle, What::Tsan, What::Asan, What
 const MODELLED: [&str; 3] = ["alluvium-wal", "alluvium-table", "alluvium"];
 
 /// What the short run of `cargo xtask ci` gives each test.
-const SHORT: Duration = Duration::from_secs(5);
+const SHORT: Duration = Duration::from_secs(3);
 
 /// Runs what `arguments` name.
 pub(crate) fn run(machine: &Machine, arguments: &Arguments) -> Result<Outcome> {
@@ -262,7 +262,7 @@ mod tests {
         let mut explored = Explored::default();
         for line in [
             "running 3 tests",
-            "loom: a: 12 executions in 0.3 s, all there are",
+            "loom: a: 12 executions in 0.3 s, all with 3 preemptions",
             "test schedules::b ... shuttle: b: 25 schedules in 0.0 s, from seed 0",
             "stress: 2 databases, 2880 writes, from seed 7",
             "test result: ok. 3 passed",

@@ -28,7 +28,7 @@ fn seconds() -> Option<Duration> {
 #[cfg(loom)]
 pub fn explore(name: &str, model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound.get_or_insert(PREEMPTIONS);
+    let preemptions = *builder.preemption_bound.get_or_insert(PREEMPTIONS);
     builder.max_branches = 10_000;
     builder.checkpoint_interval = 1_000;
     builder.max_duration = seconds();
@@ -45,7 +45,11 @@ pub fn explore(name: &str, model: impl Fn() + Send + Sync + 'static) {
         "loom: {name}: {} executions in {:.1} s, {}",
         count.load(Ordering::Relaxed),
         took.as_secs_f64(),
-        if is_whole { "all there are" } else { "stopped by the clock" }
+        if is_whole {
+            format!("all with {preemptions} preemptions")
+        } else {
+            "cut short".to_owned()
+        }
     );
 }
 
@@ -96,7 +100,7 @@ fn run_batch(seed: u64, model: Arc<dyn Fn() + Send + Sync>) {
     config.max_steps = shuttle::MaxSteps::FailAfter(2_000_000);
     config.failure_persistence = shuttle::FailurePersistence::None;
     config.silence_warnings = true;
-    if seed % 2 == 0 {
+    if seed.is_multiple_of(2) {
         let scheduler = RandomScheduler::new_from_seed(seed, BATCH);
         shuttle::Runner::new(scheduler, config).run(move || model());
     } else {

@@ -55,8 +55,8 @@ fn every_callback_is_called_once_and_in_order() {
 fn a_callback_waits_for_nothing_but_its_sync() {
     explore("a_callback_waits_for_nothing_but_its_sync", || {
         let queue = Arc::new(DurabilityQueue::default());
-        let served = Arc::clone(&queue);
-        let server = thread::spawn(move || served.serve(|_, _| Ok(())));
+        let queue_served = Arc::clone(&queue);
+        let server = thread::spawn(move || queue_served.serve(|_, _| Ok(())));
         let called = Arc::new((Mutex::new(false), Condvar::new()));
         let calls = Arc::clone(&called);
         let callback = Box::new(move |_: Result<()>| {
@@ -79,8 +79,8 @@ fn a_callback_waits_for_nothing_but_its_sync() {
 fn an_idle_queue_stops() {
     explore("an_idle_queue_stops", || {
         let queue = Arc::new(DurabilityQueue::default());
-        let served = Arc::clone(&queue);
-        let server = thread::spawn(move || served.serve(|_, _| Ok(())));
+        let queue_served = Arc::clone(&queue);
+        let server = thread::spawn(move || queue_served.serve(|_, _| Ok(())));
         queue.stop();
         server.join().unwrap();
     });

@@ -66,7 +66,7 @@ fn read_two_blocks(name: &str, room: usize) {
             })
             .into();
         for reader in readers {
-            reader.join().unwrap();
+            reader.join().expect("no reader panics");
         }
         check(&cache, &[&slots], charge);
     });

@@ -43,6 +43,7 @@ impl Disk {
         LogEnd(self.written.fetch_add(1, Ordering::AcqRel) + 1)
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "a sync as the group takes it")]
     fn sync(&self) -> Result<LogEnd> {
         assert_eq!(self.syncing.fetch_add(1, Ordering::Relaxed), 0, "one thread syncs at a time");
         let goal = self.written.load(Ordering::Acquire);

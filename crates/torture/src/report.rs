@@ -90,22 +90,20 @@ impl Entry {
 }
 
 /// Adds a row to the table in the file at `path`, and works out the totals.
-#[allow(clippy::disallowed_methods, reason = "a page of documentation, not a database's file")]
 pub fn add(path: &Path, entry: &Entry) -> Result<()> {
-    let page =
-        std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
-    let page = with_entry(&page, entry)?;
-    std::fs::write(path, page).with_context(|| format!("writing {}", path.display()))
+    rewrite(path, |page| with_entry(page, entry))
 }
 
 /// Replaces what stands between `begin` and `end` in the file at `path`.
-#[allow(clippy::disallowed_methods, reason = "a page of documentation, not a database's file")]
 pub fn replace(path: &Path, begin: &str, end: &str, text: &str) -> Result<()> {
+    rewrite(path, |page| with_between(page, begin, end, text))
+}
+
+#[allow(clippy::disallowed_methods, reason = "a page of documentation, not a database's file")]
+fn rewrite(path: &Path, change: impl FnOnce(&str) -> Result<String>) -> Result<()> {
     let page =
         std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
-    let old = between(&page, begin, end)?;
-    let page = page.replace(&format!("{begin}{old}"), &format!("{begin}\n{text}"));
-    std::fs::write(path, page).with_context(|| format!("writing {}", path.display()))
+    std::fs::write(path, change(&page)?).with_context(|| format!("writing {}", path.display()))
 }
 
 /// The page with one more row.
@@ -114,9 +112,16 @@ fn with_entry(page: &str, entry: &Entry) -> Result<String> {
     let mut entries: Vec<_> = runs.lines().skip(3).filter_map(Entry::parse).collect();
     entries.push(entry.clone());
     let rows: String = entries.iter().map(Entry::row).collect();
-    let page = page.replace(runs, &format!("\n{RUNS_HEAD}{rows}"));
-    let totals = between(&page, TOTALS_BEGIN, TOTALS_END)?;
-    Ok(page.replace(totals, &format!("\n{TOTALS_HEAD}{}", totals_of(&entries))))
+    let page = with_between(page, RUNS_BEGIN, RUNS_END, &format!("{RUNS_HEAD}{rows}"))?;
+    let totals = format!("{TOTALS_HEAD}{}", totals_of(&entries));
+    with_between(&page, TOTALS_BEGIN, TOTALS_END, &totals)
+}
+
+/// The page with `text` between `begin` and `end`, whatever stood there.
+fn with_between(page: &str, begin: &str, end: &str, text: &str) -> Result<String> {
+    // By its markers: what stands there may be an empty line, of which there are others.
+    let old = between(page, begin, end)?;
+    Ok(page.replacen(&format!("{begin}{old}{end}"), &format!("{begin}\n{text}{end}"), 1))
 }
 
 fn between<'a>(page: &'a str, begin: &str, end: &str) -> Result<&'a str> {

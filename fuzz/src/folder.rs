@@ -122,7 +122,13 @@ pub fn reseal(name: &str, bytes: &mut Vec<u8>) {
             let crc = crc32(bytes);
             bytes.extend_from_slice(format!("crc32 {crc:08x}\n").as_bytes());
         }
-        Some(FileName::CurrentTemporary | FileName::OptionsTemporary | FileName::Lock) | None => {}
+        Some(
+            FileName::CurrentTemporary
+            | FileName::OptionsTemporary
+            | FileName::WalTemporary(_)
+            | FileName::Lock,
+        )
+        | None => {}
     }
 }
 

@@ -113,6 +113,8 @@ bugs! {
     CallbackBeforeSync, None, "";
     /// A failed sync of the log is tried again and believed.
     FailedSyncRetried, None, "";
+    /// Recovery writes what a failed sync may have dropped to where it was.
+    RenewedInPlace, None, "";
     /// CURRENT is put in place before its content is synced.
     CurrentContentUnsynced, None, "";
     /// A log segment takes records before its name is durable.

@@ -117,11 +117,11 @@ fn replay_log(
     let replayed = replay(fs, dir, known, &mut |first, payload, at| {
         replaying.record(first, &payload, at.segment, at.offset)
     })?;
-    if replayed != *found {
+    if !replayed.found_the_same(found) {
         let what = "the log reads differently each time: the disk, or its cable, is failing";
         return Err(Error::corrupt(dir, 0, what));
     }
-    if let Some(torn) = &replayed.torn {
+    if let Some(torn) = &found.torn {
         tracing::info!(segment = %torn.segment, offset = torn.offset, bytes = torn.dropped_bytes,
             "dropped the torn end of the log: none of it was acknowledged as durable");
     }
@@ -330,7 +330,7 @@ fn remove_obsolete(fs: &dyn Fs, dir: &Path, names: &[FileName], manifest: &Manif
     let is_obsolete = |name: &FileName| match *name {
         FileName::Table(number) => !live.contains(&number),
         FileName::Manifest(number) => number != manifest.number(),
-        FileName::CurrentTemporary | FileName::OptionsTemporary => true,
+        FileName::CurrentTemporary | FileName::OptionsTemporary | FileName::WalTemporary(_) => true,
         // Settling the log removed the segments that nobody needs.
         FileName::Wal(_) | FileName::Current | FileName::Lock | FileName::Options => false,
     };

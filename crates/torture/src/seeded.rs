@@ -329,6 +329,7 @@ fn likely(bug: Bug) -> &'static str {
         | Bug::FailedSeqReused
         | Bug::SyncResultIgnored
         | Bug::FailedSyncRetried
+        | Bug::RenewedInPlace
         | Bug::InputErrorUnchecked => "fault",
         Bug::DamageTakenForTornTail
         | Bug::ChecksumWithoutHeader

@@ -2,10 +2,10 @@
 //!
 //! | part | what is tried |
 //! |---|---|
-//! | [`race`] | batches seen whole and in order, own writes seen at once, conditional writes that lose no update; then the process dies, and it is all still there |
-//! | [`waits::long_batches`] | a batch that takes its time to be inserted, while memtables are flushed and snapshots taken: all of it or nothing |
-//! | [`waits::callbacks`] | when `commit_then` calls back, a power cut that instant loses nothing |
-//! | [`waits::retries`] | a flush that fails on a full disk is tried again after pauses that grow |
+//! | `race` | batches seen whole and in order, own writes seen at once, conditional writes that lose no update; then the process dies, and it is all still there |
+//! | `waits::long_batches` | a batch that takes its time to be inserted, while memtables are flushed and snapshots taken: all of it or nothing |
+//! | `waits::callbacks` | when `commit_then` calls back, a power cut that instant loses nothing |
+//! | `waits::retries` | a flush that fails on a full disk is tried again after pauses that grow |
 //!
 //! Memtables of one entry make each write a rotation and each rotation a flush, so that readers and
 //! writers meet replaced memtables, tables and versions all the time. Chance decides who meets whom;

@@ -24,7 +24,7 @@ pub fn copy_segments(fs: &dyn Fs, from: &Path, to: &Path, segments: &[SegmentInf
         let path = name.in_dir(to);
         let mut reader = LogReader::open(fs, name.in_dir(from), Role::Segment, number)?;
         let copy = fs.create(&path).map_err(|error| Error::io("create", &path, error))?;
-        write_verified(&mut reader, &*copy, &path, 0, segment.bytes)?;
+        write_verified(&mut reader, &*copy, &path, segment.bytes)?;
         if index + 1 == segments.len() {
             let end = Place::new(number, segment.bytes);
             let mark = RecordHeader::bare(RecordKind::Sealed, end).encode(number);

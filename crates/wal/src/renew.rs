@@ -9,14 +9,22 @@
 //!
 //! The kernel reports a failed sync once, drops the pages as clean, and still shows what they hold.
 //! A process that restarts reads it all and cannot tell. Only a record's watermark says that a sync
-//! succeeded, so whatever stands behind the highest one is written once more, and synced.
+//! succeeded, so a segment that goes on behind the highest one is written once more.
 //!
-//! Invariant: what is written was verified after it was read, record by record, and is what was
-//! there, so a crash inside changes nothing that replay finds but the part of the tail that was not
-//! durable before; and a disk that reads wrongly once makes nothing wrong for good.
+//! It is written to another file, which then takes its name. The same bytes in the same place would
+//! not do: ext4 notes that a new block holds data when its first write succeeds, and a page that was
+//! marked clean instead leaves the block "unwritten", however often it is written and synced later.
+//! A power cut then shows zeroes there.
+//!
+//! Invariants:
+//! - What is written was verified after it was read, record by record: a disk that reads wrongly
+//!   once makes nothing wrong for good.
+//! - A crash anywhere inside leaves the segment or its copy under the name, never a part of either,
+//!   and both hold the same records.
 
 use std::path::Path;
 
+use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::{Error, File, FileName, FileNumber, Fs, Result};
 
 use crate::Replayed;
@@ -27,9 +35,11 @@ use crate::reader::{LogReader, Step};
 const GATHERED_BYTES: usize = 1 << 20;
 
 /// Makes durable what `replayed`, the result of [`replay`](crate::replay) on `dir`, found, whatever
-/// became of earlier syncs. Syncing alone would not: see the module's documentation.
+/// became of earlier syncs. Syncing alone would not: see the module's documentation. What is behind
+/// the place where replay stopped in such a segment is gone afterwards.
 ///
-/// Fails with [`Error::Corrupt`] when a record that replay found does not verify any more.
+/// Needs room for a copy of one segment. Fails with [`Error::Corrupt`] when a record that replay
+/// found does not verify any more.
 pub fn renew(fs: &dyn Fs, dir: &Path, replayed: &Replayed) -> Result<()> {
     let durable = replayed.durable;
     let last = replayed.segments.last().map(|segment| segment.number);
@@ -39,38 +49,55 @@ pub fn renew(fs: &dyn Fs, dir: &Path, replayed: &Replayed) -> Result<()> {
         let unsealed_at = replayed.unsealed_at.filter(|_| last == Some(segment.number));
         let to = unsealed_at.unwrap_or(segment.bytes);
         if segment.number >= durable.file && from < to {
-            renew_segment(fs, dir, segment.number, from, to)?;
+            renew_segment(fs, dir, segment.number, to)?;
         }
     }
     Ok(())
 }
 
-/// Writes the records from offset `from` to offset `to` again; from 0 on, the header as well.
-fn renew_segment(fs: &dyn Fs, dir: &Path, number: FileNumber, from: u64, to: u64) -> Result<()> {
+/// Puts a copy of a segment up to offset `to`, as long as the segment is, in its place, durably.
+fn renew_segment(fs: &dyn Fs, dir: &Path, number: FileNumber, to: u64) -> Result<()> {
     let path = FileName::Wal(number).in_dir(dir);
+    let temporary = FileName::WalTemporary(number).in_dir(dir);
     let mut reader = LogReader::open(fs, path.clone(), Role::Segment, number)?;
-    let file = fs.open_writable(&path).map_err(|error| Error::io("open", &path, error))?;
-    write_verified(&mut reader, &*file, &path, from, to)?;
-    file.sync().map_err(|error| Error::io("sync", &path, error))
+    if is_planted(Bug::RenewedInPlace) {
+        let file = fs.open_writable(&path).map_err(|error| Error::io("open", &path, error))?;
+        write_verified(&mut reader, &*file, &path, to)?;
+        return file.sync().map_err(|error| Error::io("sync", &path, error));
+    }
+    let copied = write_copy(fs, &mut reader, &temporary, to).and_then(|()| {
+        fs.rename(&temporary, &path).map_err(|error| Error::io("rename", &temporary, error))
+    });
+    if copied.is_err() {
+        // On a full disk, half a copy would leave even less room. What resists is removed by the
+        // next open; the error that counts is the first one.
+        fs.remove(&temporary).unwrap_or_default();
+    }
+    copied?;
+    fs.sync_dir(dir).map_err(|error| Error::io("sync", dir, error))
 }
 
-/// Writes the records from offset `from` to offset `to` of a segment to the file at `path`, which
-/// may be the segment itself, each after it verified; from 0 on, the header as well.
+fn write_copy(fs: &dyn Fs, reader: &mut LogReader, path: &Path, to: u64) -> Result<()> {
+    let file = fs.create(path).map_err(|error| Error::io("create", path, error))?;
+    // The header says how long the file is, at least.
+    file.set_len(reader.len).map_err(|error| Error::io("lengthen", path, error))?;
+    write_verified(reader, &*file, path, to)?;
+    file.sync().map_err(|error| Error::io("sync", path, error))
+}
+
+/// Writes a segment's header and its records up to offset `to` to the file at `path`, each after it
+/// verified.
 pub(crate) fn write_verified(
     reader: &mut LogReader,
     file: &dyn File,
     path: &Path,
-    from: u64,
     to: u64,
 ) -> Result<()> {
     let fail = |error| Error::io("write", path, error);
     let number = reader.number;
     let FoundHeader::Valid(header) = reader.header else { return Err(differs(reader)) };
-    let mut gathered = Gathered { file, at: from, bytes: Vec::new() };
-    if from < FILE_HEADER_BYTES {
-        gathered = Gathered { file, at: 0, bytes: header.encode().to_vec() };
-    }
-    reader.offset = from.max(FILE_HEADER_BYTES);
+    let mut gathered = Gathered { file, at: 0, bytes: header.encode().to_vec() };
+    reader.offset = FILE_HEADER_BYTES;
     while reader.offset < to {
         match reader.step()? {
             Step::Data { header, payload, .. } => gathered.put(number, &header, &payload),

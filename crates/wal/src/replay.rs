@@ -56,6 +56,17 @@ impl Replayed {
     pub fn drops(&self, number: FileNumber) -> bool {
         self.behind.contains(&number)
     }
+
+    /// Whether the log held the same records in the same places as another time. What is dropped is
+    /// none of it: [`renew`](crate::renew) leaves it out.
+    pub fn found_the_same(&self, other: &Self) -> bool {
+        let Self { segments, torn: _, empty: _, records, unsealed_at, durable, behind } = self;
+        *segments == other.segments
+            && *records == other.records
+            && *unsealed_at == other.unsealed_at
+            && *durable == other.durable
+            && *behind == other.behind
+    }
 }
 
 /// The end of a log that was never reported durable, and does not verify.
@@ -126,6 +137,7 @@ pub(crate) fn segment_numbers(fs: &dyn Fs, dir: &Path) -> Result<Vec<FileNumber>
         | FileName::Options
         | FileName::OptionsTemporary
         | FileName::Manifest(_)
+        | FileName::WalTemporary(_)
         | FileName::Table(_) => None,
     };
     let mut numbers: Vec<_> = names.iter().filter_map(number).collect();

@@ -60,6 +60,8 @@ pub enum FileName {
     Manifest(FileNumber),
     /// `000002.wal`: a log segment.
     Wal(FileNumber),
+    /// `000002.wal.tmp`: a copy of a log segment, until it is renamed.
+    WalTemporary(FileNumber),
     /// `000003.table`: a table.
     Table(FileNumber),
 }
@@ -78,6 +80,8 @@ impl FileName {
                     Self::Manifest(parse_number(digits)?)
                 } else if let Some(digits) = name.strip_suffix(".wal") {
                     Self::Wal(parse_number(digits)?)
+                } else if let Some(digits) = name.strip_suffix(".wal.tmp") {
+                    Self::WalTemporary(parse_number(digits)?)
                 } else {
                     Self::Table(parse_number(name.strip_suffix(".table")?)?)
                 }
@@ -89,7 +93,10 @@ impl FileName {
     /// The number in the name, if it has one.
     pub const fn number(self) -> Option<FileNumber> {
         match self {
-            Self::Manifest(number) | Self::Wal(number) | Self::Table(number) => Some(number),
+            Self::Manifest(number)
+            | Self::Wal(number)
+            | Self::WalTemporary(number)
+            | Self::Table(number) => Some(number),
             Self::Current
             | Self::CurrentTemporary
             | Self::Lock
@@ -120,6 +127,7 @@ impl fmt::Display for FileName {
             Self::OptionsTemporary => f.write_str("OPTIONS.tmp"),
             Self::Manifest(number) => write!(f, "MANIFEST-{number}"),
             Self::Wal(number) => write!(f, "{number}.wal"),
+            Self::WalTemporary(number) => write!(f, "{number}.wal.tmp"),
             Self::Table(number) => write!(f, "{number}.table"),
         }
     }
@@ -138,6 +146,7 @@ mod tests {
             FileName::Options,
             FileName::Manifest(FileNumber(1)),
             FileName::Wal(FileNumber(2)),
+            FileName::WalTemporary(FileNumber(2)),
             FileName::Table(number),
         ] {
             assert_eq!(FileName::parse(&name.to_string()), Some(name));

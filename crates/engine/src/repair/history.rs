@@ -205,6 +205,7 @@ fn manifest(name: FileName) -> Option<FileNumber> {
         | FileName::Options
         | FileName::OptionsTemporary
         | FileName::Wal(_)
+        | FileName::WalTemporary(_)
         | FileName::Table(_) => None,
     }
 }

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | plain | nothing |
 //! | restless | flushes, compactions, background steps and reopens that nobody asked for |
-//! | roundabout | each read and write is made another way: see [`super::roundabout`] |
+//! | roundabout | each read and write is made another way: see `roundabout.rs` |
 
 use std::collections::BTreeMap;
 use std::path::Path;

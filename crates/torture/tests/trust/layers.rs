@@ -82,9 +82,8 @@ fn a_real_disk_that_fails_loses_nothing_that_was_synced() {
 /// Write-back into fresh blocks failed, and the kernel marked the pages clean. The next process read
 /// them, wrote the same bytes over them and synced, with success; the power cut took them all the
 /// same: ext4 notes that a fresh block was written when its first write succeeds, and only then.
-/// What such pages hold must go into another file, or be written after they are let go of.
+/// What such pages hold must go into another file.
 #[test]
-#[ignore = "the log's renewal writes into the same file: it loses on ext4"]
 fn what_a_failed_write_back_dropped_is_durable_once_it_was_seen_again() {
     let child = PathBuf::from(env!("CARGO_BIN_EXE_torture"));
     let only = Some(power::OVER_CLEAN_PAGES.to_owned());

@@ -119,6 +119,8 @@ fn a_flipped_read_is_one_bit_off_and_the_disk_is_not() {
 fn after_a_failed_sync_the_next_succeeds_without_the_data() {
     let fs = SimFs::new(1);
     let file = file(&fs, "/f");
+    file.write_all_at(&[0; 600], 0).expect("no faults");
+    file.sync().expect("no faults");
     file.write_all_at(&[1; 600], 0).expect("no faults");
     fs.set_faults(FaultPlan::nth(0, Fault::SyncFailsOnce));
     file.sync().expect_err("this one reports it");
@@ -130,6 +132,27 @@ fn after_a_failed_sync_the_next_succeeds_without_the_data() {
     file.sync().expect("no faults");
     let bytes = left(&fs, "/f", Survival::None).expect("its name is durable");
     assert!(bytes[..512] == [1; 512] && bytes[512..] == [0; 88]);
+}
+
+#[test]
+fn a_page_whose_first_sync_failed_is_lost_until_it_is_cut_off() {
+    let fs = SimFs::new(1);
+    let file = file(&fs, "/f");
+    file.write_all_at(&[1; 600], 0).expect("no faults");
+    fs.set_faults(FaultPlan::nth(0, Fault::SyncFailsOnce));
+    file.sync().expect_err("this one reports it");
+    for _ in 0..2 {
+        file.write_all_at(&[1; 600], 0).expect("no faults");
+        assert!(survivals().all(|survival| {
+            left(&fs, "/f", survival).is_none_or(|bytes| bytes.iter().all(|&byte| byte == 0))
+        }));
+        file.sync().expect("it believes so");
+    }
+    assert_eq!(left(&fs, "/f", Survival::None), Some(vec![0; 600]));
+    file.set_len(0).expect("no faults");
+    file.write_all_at(&[1; 600], 0).expect("no faults");
+    file.sync().expect("no faults");
+    assert_eq!(left(&fs, "/f", Survival::None), Some(vec![1; 600]));
 }
 
 #[test]

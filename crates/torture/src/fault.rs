@@ -5,11 +5,11 @@
 //! disk is sound again. Reopening recovers.
 
 use alluvium::{Db, ErrorKind, Persist};
-use alluvium_testkit::{Fault, FaultPlan, OpRecord, SimFs, Survival};
+use alluvium_testkit::{Fault, FaultPlan, OpClass, OpRecord, SimFs, Survival};
 
 use crate::layer::{Case, Failure, Layer, Threads, needs_nothing, spread};
 use crate::option_sets::{self, OptionSet};
-use crate::states::read_all;
+use crate::states::{Content, read_all};
 use crate::workload::{Run, Step, random_script, short_script};
 
 /// What is counted.
@@ -45,6 +45,8 @@ struct Trial {
     op: u64,
     fault: Fault,
     is_sticky: bool,
+    /// Whether the operation syncs a folder.
+    is_of_folder: bool,
 }
 
 impl Trial {
@@ -120,17 +122,31 @@ fn check_images(trial: &Trial, run: &Run) -> Result<(), String> {
         ("power cut, some survives", run.disk.crash(Survival::Random(trial.op)), history.durable()),
         ("power cut, all survives", run.disk.crash(Survival::All), history.durable()),
     ];
-    for (what, disk, from) in images {
-        find(run, what, run.set.builder(&disk, &run.clock).open(), from)?;
-    }
-    Ok(())
+    images.iter().try_for_each(|(what, disk, from)| find(trial, run, what, disk, *from))
 }
 
-/// A state from number `from` on is in the database.
-fn find(run: &Run, what: &str, db: alluvium::Result<Db>, from: usize) -> Result<(), String> {
-    let found = db.and_then(|db| read_all(&db)).map_err(|error| format!("{what}: {error}"))?;
+/// A state from number `from` on is in the database, and an open makes durable what it shows: also
+/// what an earlier process wrote and could not sync.
+fn find(trial: &Trial, run: &Run, what: &str, disk: &SimFs, from: usize) -> Result<(), String> {
+    let open = |disk: &SimFs| -> alluvium::Result<(Db, Content)> {
+        let db = run.set.builder(disk, &run.clock).open()?;
+        let found = read_all(&db)?;
+        Ok((db, found))
+    };
+    let (db, found) = open(disk).map_err(|error| format!("{what}: {error}"))?;
     let sought = run.history.find(&found, from, run.clock.now());
-    sought.map_err(|lost| format!("{what}: {lost}"))
+    sought.map_err(|lost| format!("{what}: {lost}"))?;
+    // A file system whose log of names fails goes off; none goes on as if nothing had happened.
+    if trial.fault == Fault::SyncFailsOnce && trial.is_of_folder {
+        return Ok(());
+    }
+    let left = disk.crash(Survival::None);
+    drop(db);
+    let (_, again) = open(&left).map_err(|error| format!("{what}, power cut: {error}"))?;
+    if again != found {
+        return Err(format!("{what}, then a power cut: it does not show what it showed before"));
+    }
+    Ok(())
 }
 
 /// What a database after a fault must still do.
@@ -171,8 +187,7 @@ fn try_one(trial: &Trial, set: &OptionSet, script: &[Step]) -> Result<(), String
     check_images(trial, &run)?;
     drop(db);
     run.let_go();
-    let reopened = set.builder(&run.disk, &run.clock).open();
-    find(&run, "reopened", reopened, run.history.acknowledged())
+    find(trial, &run, "reopened", &run.disk, run.history.acknowledged())
 }
 
 /// Every operation of the workload, every fault, once and for good.
@@ -180,9 +195,11 @@ fn sweep(case: &Case<'_>, set: &OptionSet, script: &[Step]) -> Result<(), Failur
     let operations = operations(case.seed, set, script)?;
     // However early the time is up, what was tried lies everywhere in the workload.
     for record in spread(operations.len()).filter_map(|at| operations.get(at)) {
+        let is_of_folder = record.class == OpClass::SyncDir;
         for fault in Fault::ALL.into_iter().filter(|fault| fault.applies_to(record.class)) {
             for is_sticky in [false, true] {
-                let trial = Trial { seed: case.seed, op: record.op, fault, is_sticky };
+                let trial =
+                    Trial { seed: case.seed, op: record.op, fault, is_sticky, is_of_folder };
                 if !case.wants(&trial.name()) {
                     continue;
                 }

@@ -11,11 +11,11 @@
 //! - A page that is not there is all zeroes; bytes past the length are zeroes in both contents.
 //! - A sector in which `live` and `durable` differ is `dirty` (the next sync writes it) or `lost`
 //!   (a failed sync marked it clean; only writing it again makes it dirty again). Never both.
-//! - What is written to an `unwritten` page never becomes durable, whatever a sync says: its first
-//!   write failed. Cutting it off is the only way out.
+//! - What is written to an `unwritten` sector never becomes durable, whatever a sync says: its first
+//!   sync failed. Cutting it off is the only way out.
 //! - Lengths are apart: `durable.len` becomes `live.len` at a sync, and not before.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What a disk writes in one piece.
@@ -146,9 +146,10 @@ pub(super) struct Inode {
     dirty: BTreeMap<usize, u8>,
     /// By page, one bit per sector: clean in name only, since a sync failed.
     lost: BTreeMap<usize, u8>,
-    /// Pages whose first sync failed. ext4 notes that a new block holds data when its first write
-    /// succeeds; a later one takes the block for an old one, and a power cut leaves zeroes.
-    unwritten: BTreeSet<usize>,
+    /// By page, one bit per sector: its first sync failed. ext4 notes that a new block holds data
+    /// when its first write succeeds; a later one takes the block for an old one, and a power cut
+    /// leaves zeroes.
+    unwritten: BTreeMap<usize, u8>,
     /// What some dirty pages held at an earlier moment since the last sync: the system may have
     /// written them back then.
     earlier: BTreeMap<usize, Arc<Page>>,
@@ -198,7 +199,7 @@ impl Inode {
                 }
             }
         }
-        self.unwritten.split_off(&(len as usize).div_ceil(PAGE_BYTES));
+        drop(self.unwritten.split_off(&(len as usize).div_ceil(PAGE_BYTES)));
         self.live.set_len(len);
         self.lowest_len = self.lowest_len.min(len);
     }
@@ -226,11 +227,12 @@ impl Inode {
     pub(super) fn sync(&mut self) -> u64 {
         let mut sector_count = 0;
         for (page, mask) in std::mem::take(&mut self.dirty) {
-            sector_count += u64::from(mask.count_ones());
-            if self.unwritten.contains(&page) {
-                *self.lost.entry(page).or_default() |= mask;
-                continue;
+            let unwritten = mask & self.unwritten.get(&page).copied().unwrap_or_default();
+            if unwritten != 0 {
+                *self.lost.entry(page).or_default() |= unwritten;
             }
+            let mask = mask & !unwritten;
+            sector_count += u64::from(mask.count_ones());
             if self.lost.get(&page).is_none_or(|&lost| lost == 0) {
                 self.durable.set_page(page, self.live.page(page).cloned());
             } else {
@@ -250,17 +252,19 @@ impl Inode {
     pub(super) fn fail_sync(&mut self) {
         for (page, mask) in std::mem::take(&mut self.dirty) {
             *self.lost.entry(page).or_default() |= mask;
-            if self.durable.page(page).is_none() {
-                self.unwritten.insert(page);
-            }
+            let is_new = |&sector: &usize| self.durable.sector(sector) == [0; SECTOR_BYTES];
+            let new = sectors(page, mask).filter(is_new);
+            let new = new.fold(0, |mask, sector| mask | 1 << (sector % SECTORS_PER_PAGE));
+            *self.unwritten.entry(page).or_default() |= new;
         }
         self.earlier.clear();
     }
 
     /// The sectors that a sync would write, ascending.
     pub(super) fn dirty_sectors(&self) -> impl Iterator<Item = usize> {
-        let written = |(page, _): &(&usize, _)| !self.unwritten.contains(page);
-        self.dirty.iter().filter(written).flat_map(|(&page, &mask)| sectors(page, mask))
+        self.dirty.iter().flat_map(|(&page, &mask)| {
+            sectors(page, mask & !self.unwritten.get(&page).copied().unwrap_or_default())
+        })
     }
 
     /// What a dirty sector held at an earlier moment since the last sync, if that was remembered.

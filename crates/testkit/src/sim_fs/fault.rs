@@ -87,8 +87,8 @@ pub enum Fault {
     Interrupted,
     /// A sync, of a file or a folder, fails and *marks everything clean though it is not on disk*:
     /// the next sync succeeds without it, reads still show it, and a power cut loses it. This is
-    /// what Linux does. Lengths are on disk after the next sync all the same. A page that was never
-    /// on disk before stays lost even when it is written again: that is what ext4 does.
+    /// what Linux does. Lengths are on disk after the next sync all the same. A sector
+    /// that was never on disk before stays lost even when it is written again: so does ext4.
     SyncFailsOnce,
     /// A read succeeds with one bit wrong.
     FlippedRead,

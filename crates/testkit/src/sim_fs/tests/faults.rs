@@ -119,23 +119,23 @@ fn a_flipped_read_is_one_bit_off_and_the_disk_is_not() {
 fn after_a_failed_sync_the_next_succeeds_without_the_data() {
     let fs = SimFs::new(1);
     let file = file(&fs, "/f");
-    file.write_all_at(&[0; 600], 0).expect("no faults");
+    file.write_all_at(&[2; 600], 0).expect("no faults");
     file.sync().expect("no faults");
     file.write_all_at(&[1; 600], 0).expect("no faults");
     fs.set_faults(FaultPlan::nth(0, Fault::SyncFailsOnce));
     file.sync().expect_err("this one reports it");
     file.sync().expect("and this one succeeds");
     assert_eq!(fs.read(path("/f")), Some(vec![1; 600]), "reads still show the bytes");
-    assert!(survivals().all(|survival| left(&fs, "/f", survival) == Some(vec![0; 600])));
+    assert!(survivals().all(|survival| left(&fs, "/f", survival) == Some(vec![2; 600])));
     // Only writing the bytes again brings them to the disk: one sector of them here.
     file.write_all_at(&[1; 512], 0).expect("no faults");
     file.sync().expect("no faults");
     let bytes = left(&fs, "/f", Survival::None).expect("its name is durable");
-    assert!(bytes[..512] == [1; 512] && bytes[512..] == [0; 88]);
+    assert!(bytes[..512] == [1; 512] && bytes[512..] == [2; 88]);
 }
 
 #[test]
-fn a_page_whose_first_sync_failed_is_lost_until_it_is_cut_off() {
+fn a_sector_whose_first_sync_failed_is_lost_until_it_is_cut_off() {
     let fs = SimFs::new(1);
     let file = file(&fs, "/f");
     file.write_all_at(&[1; 600], 0).expect("no faults");

@@ -111,6 +111,11 @@ impl Kind {
         }
     }
 
+    /// Whether no release writes or reads this kind yet.
+    pub const fn is_reserved(self) -> bool {
+        matches!(self, Self::Merge | Self::DeleteRange)
+    }
+
     /// The byte that stands for this kind in files.
     pub const fn encode(self) -> u8 {
         self as u8

@@ -13,7 +13,7 @@
 //! Invariants:
 //! - Without the feature `seeded-bugs`, [`is_planted`] is `false` at compile time: nothing of this
 //!   is left in a release.
-//! - With it, nothing is planted until [`plant`] is called: all other tests still pass.
+//! - With it, nothing is planted until `plant` is called: all other tests still pass.
 //! - One bug at a time, for the whole process.
 
 #[cfg(feature = "seeded-bugs")]

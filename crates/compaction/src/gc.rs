@@ -112,7 +112,7 @@ pub enum Fate {
 /// The reserved kinds have no rules yet and stay as they are.
 #[inline]
 pub fn fate(entry: EntryMeta, newer: Option<Seq>, gc: &GcContext, is_bottom: bool) -> Fate {
-    if matches!(entry.kind, Kind::Merge | Kind::DeleteRange) {
+    if entry.kind.is_reserved() {
         return Fate::Keep;
     }
     // Every reader that could reach this version reaches the newer one first.

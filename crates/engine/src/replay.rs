@@ -83,6 +83,9 @@ impl RecordOrder {
         if let Some(stranger) = entries.iter().find(|entry| entry.keyspace >= self.next_keyspace) {
             return Err(damage(format!("keyspace {} never existed", stranger.keyspace.0)));
         }
+        if entries.iter().any(|entry| entry.kind.is_reserved()) {
+            return Err(damage("an entry of a kind that only a later release can read".to_owned()));
+        }
         if !entries.is_empty() {
             self.last = Some(first.plus(entries.len() as u64 - 1));
         }

@@ -60,6 +60,9 @@ impl Seen {
             let entry = block.entry(at);
             let (key, value) = (block.key(&entry), block.value(&entry));
             let user_key = key.user_key;
+            if key.kind.is_reserved() {
+                return Err("an entry of a kind that only a later release can read");
+            }
             let is_new_key = self.summary.is_none() || *user_key != *self.last_key;
             if self.summary.is_some()
                 && !compare(&self.last_key, self.last_seq, user_key, key.seq).is_lt()

@@ -13,7 +13,7 @@ use std::path::Path;
 use alluvium_base::{BatchEntry, BatchReader, Bytes, FileName, FileNumber, Fs, KeyspaceId, Seq};
 use alluvium_wal::{SalvagedLog, SalvagedRecord, salvage_segment};
 
-use super::merge::{HIGHEST_SEQ, is_in_use};
+use super::merge::HIGHEST_SEQ;
 use super::report::{FileFate, Loss, RepairedFile};
 use crate::{Error, Result};
 
@@ -119,7 +119,7 @@ pub(super) fn survey_log(
                 Ok(entries) => {
                     taken += entries.len() as u64;
                     keyspaces.extend(entries.iter().map(|entry| entry.keyspace));
-                    let reserved = entries.iter().filter(|entry| !is_in_use(entry.kind)).count();
+                    let reserved = entries.iter().filter(|entry| entry.kind.is_reserved()).count();
                     if reserved > 0 {
                         rejected.push(loss(&record, format!("{reserved} entries of unknown kind")));
                     }
@@ -179,7 +179,7 @@ pub(super) fn read_log(
     for &number in &extent.segments {
         let read = salvage_segment(fs, dir, number, &mut |record| {
             let Ok(entries) = check(&record, &mut seen) else { return Ok(()) };
-            let entries = (0..).zip(&entries).filter(|(_, entry)| is_in_use(entry.kind));
+            let entries = (0..).zip(&entries).filter(|(_, entry)| !entry.kind.is_reserved());
             for (at, entry) in entries {
                 each(&record.payload, entry, record.first_seq.plus(at))?;
             }

@@ -19,21 +19,13 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 use alluvium_base::key::compare;
-use alluvium_base::{Bytes, FileNumber, Fs, InternalIterator, InternalKey, Kind, Result, Seq};
+use alluvium_base::{Bytes, FileNumber, Fs, InternalIterator, InternalKey, Result, Seq};
 use alluvium_table::{LostStretch, SalvageCursor, SalvagedTable};
 
 use crate::Error;
 
 /// No honest database comes here; beyond, there would be no sequences left to go on with.
 pub(super) const HIGHEST_SEQ: Seq = Seq::new(1 << 55);
-
-/// Whether any release writes entries of this kind.
-pub(super) const fn is_in_use(kind: Kind) -> bool {
-    match kind {
-        Kind::Delete | Kind::Put | Kind::PutExpiring => true,
-        Kind::Merge | Kind::DeleteRange => false,
-    }
-}
 
 /// Where a file stands among those of the same keyspace: later ones win.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -188,7 +180,7 @@ impl<'a> SalvageMerge<'a> {
                 Some(seq) => compare(&self.user_key, seq, key.user_key, key.seq),
                 None => Ordering::Less,
             };
-            let is_strange = !is_in_use(key.kind) || key.seq > HIGHEST_SEQ;
+            let is_strange = key.kind.is_reserved() || key.seq > HIGHEST_SEQ;
             let is_refused = order.is_gt() || is_strange;
             if order.is_lt() && !is_refused {
                 let is_new_key = self.seq.is_none() || self.user_key != key.user_key;

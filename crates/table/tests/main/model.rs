@@ -30,7 +30,7 @@ fn seq() -> impl Strategy<Value = Seq> {
 }
 
 fn kind_and_value() -> impl Strategy<Value = (Kind, Vec<u8>)> {
-    let kind = select(vec![Kind::Delete, Kind::Put, Kind::PutExpiring, Kind::Merge]);
+    let kind = select(vec![Kind::Delete, Kind::Put, Kind::PutExpiring]);
     let value = prop_oneof![
         vec(any::<u8>(), 8..40),
         (8usize..600, any::<u8>()).prop_map(|(len, byte)| vec![byte; len])

@@ -31,6 +31,10 @@ impl Seq {
     /// After every write; as a seek target it stands before all versions of a user key.
     pub const MAX: Self = Self((1 << 56) - 1);
 
+    /// No honest database comes here; beyond, there would be too few sequences left to go on with. A
+    /// file that says so is damaged.
+    pub const HIGHEST_REAL: Self = Self(1 << 55);
+
     /// The sequence numbered `n`.
     ///
     /// # Panics

@@ -17,21 +17,20 @@ use crate::{Error, Result};
 /// Longest nap of a compaction worker that waits for values to expire: the clock may be set.
 const LONGEST_NAP: Duration = Duration::from_mins(1);
 
-/// Starts the threads that the options ask for.
-pub(crate) fn spawn(core: &Arc<Core>) -> Result<Vec<JoinHandle<()>>> {
-    let Background::Threads(compactors) = core.background else { return Ok(Vec::new()) };
-    let mut threads = Vec::with_capacity(compactors + 2);
+/// Starts the threads that the options ask for, and adds them to `threads`: also those that run when
+/// another cannot be started.
+pub(crate) fn spawn(core: &Arc<Core>, threads: &mut Vec<JoinHandle<()>>) -> Result<()> {
+    let Background::Threads(compactors) = core.background else { return Ok(()) };
     let mut start = |name: String, work: fn(&Core)| {
-        let core = Arc::clone(core);
-        let thread = Builder::new().name(name).spawn(move || work(&core));
-        thread.map(|thread| threads.push(thread)).map_err(|e| Error::io("start a thread", "", e))
+        let shared = Arc::clone(core);
+        let thread = Builder::new().name(name).spawn(move || work(&shared));
+        let thread = thread.map_err(|error| Error::io("start a thread for", &core.dir, error));
+        thread.map(|thread| threads.push(thread))
     };
     start("alluvium-flush".to_owned(), flush_until_stopped)?;
     start("alluvium-durable".to_owned(), Core::serve_callbacks)?;
-    for at in 0..compactors {
-        start(format!("alluvium-compact-{at}"), compact_until_stopped)?;
-    }
-    Ok(threads)
+    (0..compactors)
+        .try_for_each(|at| start(format!("alluvium-compact-{at}"), compact_until_stopped))
 }
 
 fn flush_until_stopped(core: &Core) {
@@ -43,10 +42,12 @@ fn flush_until_stopped(core: &Core) {
                 if schedule.is_stopping {
                     return;
                 }
+                // Before the claim: a pause that ends in between is noticed by the next look.
+                let now = core.clock.monotonic();
                 if let Some(id) = core.claim_flush(&mut schedule) {
                     break id;
                 }
-                let nap = schedule.until_retry(Job::Flush, core.clock.monotonic());
+                let nap = schedule.until_retry(Job::Flush, now);
                 core.schedule.wait_for_work(&mut schedule, Job::Flush, nap);
             }
         };
@@ -64,10 +65,11 @@ fn compact_until_stopped(core: &Core) {
                 if schedule.is_stopping {
                     return;
                 }
+                let now = core.clock.monotonic();
                 if let Some(compaction) = core.claim_compaction(&mut schedule) {
                     break compaction;
                 }
-                let retry = schedule.until_retry(Job::Compaction, core.clock.monotonic());
+                let retry = schedule.until_retry(Job::Compaction, now);
                 let nap = core.until_next_expiry().into_iter().chain(retry).min();
                 core.schedule.wait_for_work(&mut schedule, Job::Compaction, nap);
             }
@@ -131,6 +133,10 @@ impl Core {
             tracing::warn!(%error, ?job, "background work failed and is tried again");
         }
         self.schedule.finished(job, id, result, self.clock.monotonic());
+        if self.view.load().tree(id).is_err() {
+            // Dropped since the first look.
+            self.schedule.lock().forget(id);
+        }
     }
 
     /// Whether a flush or a compaction is due.

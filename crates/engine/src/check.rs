@@ -68,6 +68,9 @@ pub fn check(fs: Arc<dyn Fs>, dir: impl AsRef<Path>, depth: Depth) -> Result<Che
             check_log(&*fs, dir, known, &mut report, &mut |first, payload, at| {
                 order.check(first, &payload, at.segment, at.offset).map(drop)
             });
+            if report.damage.is_empty() {
+                note(&mut report.damage, order.finish().map(drop));
+            }
             check_tables(&fs, dir, &recovered, depth, &mut report);
         }
         Err(error) => {

@@ -108,7 +108,8 @@ impl Core {
         let count = |bytes| self.counters.compacted(bytes);
         let target = tree.options.target_file_size;
         let output = self.output(tree, pick.to, target, &pick.grandparents, &count);
-        let written = write_tables(&mut input, &gc, below, &output)?;
+        let written = write_tables(&mut input, &gc, below, &output);
+        let written = written.inspect_err(|error| self.poison_if_final(error))?;
         self.counters.compaction_read(pick.input_bytes());
 
         self.open_written(tree.id, &written)?;

@@ -126,6 +126,17 @@ impl Core {
         self.schedule.notify_progress();
     }
 
+    /// Poisons if the folder could not be synced: the next sync of it may succeed without the names
+    /// that this one lost, those of new log segments among them.
+    pub(crate) fn poison_if_final(&self, error: &Error) {
+        if let Error::Io { action: "sync", path, .. } = error
+            && *path == self.dir
+            && !error.is_disk_full()
+        {
+            self.poison(error);
+        }
+    }
+
     /// Admits a caller that is going to change files. The database is not given to another opener
     /// before the guard is dropped: two of them would use the same file numbers.
     pub(crate) fn enter(&self) -> Result<RecursiveRwLockReadGuard<'_, ()>> {

@@ -160,8 +160,11 @@ impl Db {
     pub(crate) fn open_with(builder: Builder) -> Result<Self> {
         builder.check()?;
         let core = Arc::new(crate::recovery::recover(builder)?);
-        let threads = crate::background::spawn(&core)?;
-        Ok(Self { handle: Arc::new(Handle::new(core, threads)) })
+        let mut threads = Vec::new();
+        let started = crate::background::spawn(&core, &mut threads);
+        // Dropped if that failed, it stops those that run and gives back the lock.
+        let db = Self { handle: Arc::new(Handle::new(core, threads)) };
+        started.map(|()| db)
     }
 
     fn core(&self) -> &Arc<Core> {

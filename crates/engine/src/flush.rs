@@ -73,7 +73,8 @@ impl Core {
         let mut entries = Memtable::iter(Arc::clone(memtable));
         let count = |bytes| self.counters.flushed(bytes);
         let output = self.output(tree, Level(0), FLUSH_TABLE_BYTES, &[], &count);
-        let metas = write_tables(&mut *entries, &gc, Below::everything(), &output)?;
+        let written = write_tables(&mut *entries, &gc, Below::everything(), &output);
+        let metas = written.inspect_err(|error| self.poison_if_final(error))?;
         tracing::debug!(keyspace = %tree.name, tables = metas.len(), "flushed a memtable");
         Ok(metas)
     }
@@ -125,6 +126,7 @@ impl Core {
         let (Some(flushed), Some(known)) = (flushed, state.log) else { return };
         if let Err(error) = self.wal.release(flushed, known) {
             tracing::warn!(%error, "cannot remove an obsolete log segment");
+            self.poison_if_final(&error);
         }
     }
 

@@ -80,19 +80,21 @@ impl Core {
         };
         let id = keyspace.id;
         let version = Arc::clone(&keyspace.version);
-        // Earlier acknowledged batches come first in the order: none may be lost while the drop
-        // survives.
-        self.sync_to(self.wal.written())?;
+        // No batch comes to it any more, and those that did come first in the order: none of them
+        // may be lost while the drop survives.
+        let end = {
+            // Under the commit lock: no batch is between its check of the keyspace and the log.
+            let commit = self.commit.lock();
+            self.install(|view| view.set(id, None));
+            commit.log.end()
+        };
+        self.sync_to(end)?;
         let mut edit = VersionEdit::new(Cause::DropKeyspace, self.clock.now_ms());
         edit.dropped.push(id);
         if !is_planted(Bug::DropNotLogged) {
             self.apply(&mut manifest, edit)?;
         }
-        {
-            // Under the commit lock: no batch is between its check of the keyspace and the log.
-            let _commit = self.commit.lock();
-            self.install(|view| view.set(id, None));
-        }
+        self.schedule.lock().forget(id);
         self.release_log(&manifest);
         drop(manifest);
         let tables: Vec<FileNumber> = version.tables().map(|(_, meta)| meta.number).collect();

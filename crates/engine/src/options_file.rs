@@ -55,10 +55,13 @@ pub(crate) fn check(fs: &dyn Fs, dir: &Path) -> Result<()> {
     }
 }
 
-/// Refuses a file of another version. One that does not verify holds nothing that opening needs,
-/// and is written anew.
+/// Refuses a file of another version. One that does not verify, or is far too long, holds nothing
+/// that opening needs, and is written anew.
 pub(crate) fn refuse_other_versions(fs: &dyn Fs, dir: &Path) -> Result<()> {
-    let bytes = read(fs, dir)?;
+    let bytes = match read(fs, dir) {
+        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::InvalidData => None,
+        read => read?,
+    };
     let line = bytes.as_deref().and_then(verified);
     line.map_or(Ok(()), |line| check_version(line, &FileName::Options.in_dir(dir)))
 }

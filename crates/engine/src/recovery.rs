@@ -51,6 +51,9 @@ pub(crate) fn recover(builder: Builder) -> Result<Core> {
     let names = list_files(&*fs, &dir)?;
     let Surveyed { manifest, log: found, tables, cache } = survey(&builder, &names)?;
     let (mut manifest, numbers) = open_manifest(&builder, &names, manifest)?;
+    // At once: on a full disk, attempts that fail further down must not pile them up.
+    let is_manifest = |name: &&FileName| matches!(name, FileName::Manifest(_));
+    remove_obsolete(&*fs, &dir, names.iter().filter(is_manifest), &manifest);
     adopt_default_keyspace(&builder, &mut manifest)?;
     crate::options_file::write(&builder)?;
 
@@ -65,7 +68,8 @@ pub(crate) fn recover(builder: Builder) -> Result<Core> {
         recovered: replayed.segments,
     })?;
     name_log(&mut manifest, wal.active(), &*builder.clock)?;
-    remove_obsolete(&*fs, &dir, &names, &manifest);
+    let is_other = |name: &&FileName| !is_manifest(name);
+    remove_obsolete(&*fs, &dir, names.iter().filter(is_other), &manifest);
 
     let core = Core {
         dir,
@@ -125,7 +129,7 @@ fn replay_log(
         tracing::info!(segment = %torn.segment, offset = torn.offset, bytes = torn.dropped_bytes,
             "dropped the torn end of the log: none of it was acknowledged as durable");
     }
-    let (last_seq, memtables) = replaying.finish();
+    let (last_seq, memtables) = replaying.finish()?;
     if known.is_some_and(|known| replayed.drops(known)) {
         name_log(manifest, FileNumber(0), &*builder.clock)?;
     }
@@ -322,7 +326,12 @@ pub(crate) fn parse_stored_options(manifest: &Path, stored: &[u8]) -> Result<Key
 
 /// Removes files of ours that nothing names: tables of unfinished jobs and older manifests. What
 /// resists is removed by the next open.
-fn remove_obsolete(fs: &dyn Fs, dir: &Path, names: &[FileName], manifest: &Manifest) {
+fn remove_obsolete<'a>(
+    fs: &dyn Fs,
+    dir: &Path,
+    names: impl Iterator<Item = &'a FileName>,
+    manifest: &Manifest,
+) {
     let keyspaces = manifest.state().keyspaces.values();
     let live: std::collections::BTreeSet<FileNumber> = keyspaces
         .flat_map(|keyspace| keyspace.version.tables().map(|(_, meta)| meta.number))
@@ -334,7 +343,7 @@ fn remove_obsolete(fs: &dyn Fs, dir: &Path, names: &[FileName], manifest: &Manif
         // Settling the log removed the segments that nobody needs.
         FileName::Wal(_) | FileName::Current | FileName::Lock | FileName::Options => false,
     };
-    for name in names.iter().copied().filter(is_obsolete) {
+    for name in names.copied().filter(is_obsolete) {
         let path = name.in_dir(dir);
         if let Err(error) = fs.remove(&path) {
             tracing::warn!(path = %path.display(), %error, "cannot remove an obsolete file");

@@ -42,6 +42,8 @@ pub(crate) struct RecordOrder {
     dir: PathBuf,
     /// Nothing up to here has to be in the log.
     flushed: Seq,
+    /// What the manifest says of sequences was durable in the log before.
+    known: Seq,
     next_keyspace: KeyspaceId,
     /// The last sequence of the last record.
     last: Option<Seq>,
@@ -54,6 +56,7 @@ impl RecordOrder {
             dir: dir.to_owned(),
             // Without any keyspace nothing was ever written.
             flushed: flushed.unwrap_or_default(),
+            known: state.last_seq,
             next_keyspace: state.next_keyspace,
             last: None,
         }
@@ -90,6 +93,20 @@ impl RecordOrder {
             self.last = Some(first.plus(entries.len() as u64 - 1));
         }
         Ok(entries)
+    }
+
+    /// The last sequence ever given, after the last record. Fails with [`Error::Corrupt`] when the
+    /// log ends before what the manifest knows of: a torn tail never does.
+    pub(crate) fn finish(&self) -> Result<Seq> {
+        let (reached, known) = (self.last.unwrap_or(self.flushed), self.known);
+        if reached < known {
+            let what = format!(
+                "the log ends at write {reached}, yet the manifest knows of write {known}: \
+                 its end is damaged or was removed"
+            );
+            return Err(Error::corrupt(&self.dir, 0, what));
+        }
+        Ok(reached)
     }
 }
 
@@ -205,9 +222,9 @@ impl<'a> LogReplay<'a> {
         Ok(())
     }
 
-    /// The last sequence ever given, and the memtables that are left.
-    pub(crate) fn finish(self) -> (Seq, BTreeMap<KeyspaceId, ActiveMemtable>) {
-        let known = self.manifest.state().last_seq;
-        (self.order.last.map_or(known, |last| last.max(known)), self.memtables)
+    /// The last sequence ever given, and the memtables that are left. Fails as
+    /// [`RecordOrder::finish`] does.
+    pub(crate) fn finish(self) -> Result<(Seq, BTreeMap<KeyspaceId, ActiveMemtable>)> {
+        Ok((self.order.finish()?, self.memtables))
     }
 }

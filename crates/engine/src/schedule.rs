@@ -84,10 +84,17 @@ impl Schedule {
         self.failures.get(&(job, id)).is_some_and(|failure| now < failure.retry_at)
     }
 
-    /// How long until the next job of this sort may be tried again, if any pauses.
+    /// How long until the next job of this sort may be tried again, if any pauses at `now`. Jobs
+    /// whose pause is over do not count: whoever could have claimed one has looked.
     pub(crate) fn until_retry(&self, job: Job, now: Duration) -> Option<Duration> {
-        let pausing = self.failures.iter().filter(|((of, _), _)| *of == job);
-        pausing.map(|(_, failure)| failure.retry_at.saturating_sub(now)).min()
+        let of_job = self.failures.iter().filter(|((of, _), _)| *of == job);
+        let pauses = of_job.filter_map(|(_, failure)| failure.retry_at.checked_sub(now));
+        pauses.filter(|pause| !pause.is_zero()).min()
+    }
+
+    /// The keyspace is gone, and what failed for it is no concern any more.
+    pub(crate) fn forget(&mut self, id: KeyspaceId) {
+        self.failures.retain(|(_, of), _| *of != id);
     }
 
     /// The error of some job that failed and has not succeeded since.
@@ -220,5 +227,34 @@ impl Scheduler {
             }
             self.progress.wait(&mut schedule);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A worker slept for no time at all, over and over, for a job that it could not claim.
+    #[test]
+    fn a_pause_that_is_over_wakes_nobody() {
+        let (mut schedule, id) = (Schedule::default(), KeyspaceId(7));
+        let now = Duration::from_secs(1);
+        schedule.failed(Job::Flush, id, Error::invalid("a reason"), now);
+        assert_eq!(schedule.until_retry(Job::Flush, now), Some(FIRST_PAUSE));
+        assert_eq!(schedule.until_retry(Job::Compaction, now), None);
+        let later = now + FIRST_PAUSE;
+        assert!(!schedule.is_pausing(Job::Flush, id, later));
+        assert_eq!(schedule.until_retry(Job::Flush, later), None);
+    }
+
+    /// Waiting for idleness failed for ever with the error of a keyspace that was dropped.
+    #[test]
+    fn a_dropped_keyspace_takes_its_failures_along() {
+        let (mut schedule, id) = (Schedule::default(), KeyspaceId(7));
+        schedule.failed(Job::Compaction, id, Error::invalid("a reason"), Duration::ZERO);
+        schedule.forget(KeyspaceId(8));
+        assert!(schedule.failure().is_some());
+        schedule.forget(id);
+        assert!(schedule.failure().is_none());
     }
 }

@@ -8,7 +8,7 @@
 //!
 //! A database that this release cannot open must stay openable for the one that can. So every file
 //! that opening depends on is read, and verified as far as opening verifies it, before the first
-//! write. Nothing is read twice for that: recovery takes over what was found here.
+//! write. Recovery takes over what was found here; only the log is read again, for its records.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -21,6 +21,7 @@ use alluvium_wal::{Replayed, replay};
 use crate::core::check_identity;
 use crate::options::Builder;
 use crate::recovery::{missing_is_damage, parse_stored_options};
+use crate::replay::RecordOrder;
 use crate::{Error, Result};
 
 /// What is there.
@@ -58,6 +59,10 @@ pub(crate) fn survey(builder: &Builder, names: &[FileName]) -> Result<Surveyed> 
             tables.insert(meta.number, table);
         }
     }
-    log = replay(&**fs, dir, manifest.state.log, &mut |_, _, _| Ok(()))?;
+    let mut order = RecordOrder::new(dir, &manifest.state);
+    log = replay(&**fs, dir, manifest.state.log, &mut |first, payload, at| {
+        order.check(first, &payload, at.segment, at.offset).map(drop)
+    })?;
+    order.finish()?;
     Ok(Surveyed { manifest: Some(manifest), log, tables, cache })
 }

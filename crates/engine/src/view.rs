@@ -27,34 +27,43 @@ use crate::{Error, Result};
 /// All keyspaces at one moment.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ReadView {
-    /// Indexed by keyspace number; `None` where the keyspace was dropped.
-    trees: Vec<Option<Arc<TreeView>>>,
+    /// By keyspace number, ascending.
+    trees: Vec<Arc<TreeView>>,
 }
 
 impl ReadView {
     /// The keyspace `id`; fails with [`Error::Closed`] when it was dropped.
     #[inline]
     pub(crate) fn tree(&self, id: KeyspaceId) -> Result<&Arc<TreeView>> {
-        match self.trees.get(id.0 as usize) {
-            Some(Some(tree)) => Ok(tree),
-            Some(None) | None => Err(Error::Closed(
-                "the keyspace was dropped: open it again to create a new one".to_owned(),
-            )),
+        // Where no keyspace before it was dropped, it stands at its number.
+        if let Some(tree) = self.trees.get(id.0 as usize)
+            && tree.id == id
+        {
+            return Ok(tree);
         }
+        self.place(id).map(|at| &self.trees[at]).map_err(|_| {
+            Error::Closed("the keyspace was dropped: open it again to create a new one".to_owned())
+        })
     }
 
     /// All keyspaces, in order of their numbers.
     pub(crate) fn trees(&self) -> impl Iterator<Item = &Arc<TreeView>> {
-        self.trees.iter().flatten()
+        self.trees.iter()
     }
 
     /// Replaces, adds or (with `None`) drops the keyspace `id`.
     pub(crate) fn set(&mut self, id: KeyspaceId, tree: Option<TreeView>) {
-        let at = id.0 as usize;
-        if self.trees.len() <= at {
-            self.trees.resize(at + 1, None);
+        match (self.place(id), tree.map(Arc::new)) {
+            (Ok(at), Some(tree)) => self.trees[at] = tree,
+            (Err(at), Some(tree)) => self.trees.insert(at, tree),
+            (Ok(at), None) => drop(self.trees.remove(at)),
+            (Err(_), None) => {}
         }
-        self.trees[at] = tree.map(Arc::new);
+    }
+
+    /// Where the keyspace `id` is, or would be.
+    fn place(&self, id: KeyspaceId) -> Result<usize, usize> {
+        self.trees.binary_search_by_key(&id, |tree| tree.id)
     }
 }
 

@@ -126,7 +126,11 @@ impl Manifest {
     ) -> Result<Self> {
         // What is written must be what will be read: the state is taken from the record.
         let state = State::new().apply(first).map_err(|what| nonsense(&what))?;
-        let (log, rewrite_at_bytes) = write_fresh(&*fs, dir, number, first, options)?;
+        let fresh = write_fresh(&*fs, dir, number, first, options).inspect_err(|_| {
+            // On a full disk, attempts must not pile up. What resists is found as obsolete later.
+            fs.remove(&FileName::Manifest(number).in_dir(dir)).unwrap_or_default();
+        });
+        let (log, rewrite_at_bytes) = fresh?;
         write_current(&*fs, dir, number)?;
         let dir = dir.to_owned();
         let (edits, poisoned) = (0, None);

@@ -20,9 +20,14 @@ use crate::edit::VersionEdit;
 /// The format of manifests that this program writes.
 pub const FORMAT_VERSION: u32 = 2;
 /// Knew no `LOG` field; all else is the same.
-pub(crate) const FIRST_VERSION: u32 = 1;
+const FIRST_VERSION: u32 = 1;
 /// The formats that this program reads, for people.
 pub const READABLE_VERSIONS: &str = "1 and 2";
+
+/// Whether this program reads manifests of a format.
+pub const fn is_readable(version: u32) -> bool {
+    matches!(version, FIRST_VERSION | FORMAT_VERSION)
+}
 
 /// A version edit as the manifest keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]

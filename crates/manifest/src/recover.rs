@@ -9,7 +9,7 @@ use alluvium_wal::{ReplayedFile, replay_file};
 use crate::current::read_current;
 use crate::edit::VersionEdit;
 use crate::manifest::Manifest;
-use crate::record::{FIRST_VERSION, FORMAT_VERSION, READABLE_VERSIONS, Record};
+use crate::record::{READABLE_VERSIONS, Record, is_readable};
 use crate::state::State;
 
 /// What [`Manifest::recover`] found.
@@ -108,7 +108,7 @@ fn read_record(place: &Place<'_>, payload: &[u8]) -> Result<Record> {
     if place.index == 0 {
         // Before anything else in it: another version may write the rest differently.
         match Record::decode_format_version(payload) {
-            Some(FORMAT_VERSION | FIRST_VERSION) => {}
+            Some(version) if is_readable(version) => {}
             Some(found) => {
                 let file = place.path.to_owned();
                 return Err(Error::Version { file, found, supported: READABLE_VERSIONS });

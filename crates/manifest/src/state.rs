@@ -149,6 +149,9 @@ impl State {
         for change in &edit.changes {
             self.change_keyspace(change)?;
         }
+        if self.last_seq > Seq::HIGHEST_REAL {
+            return Err(format!("nobody wrote as much as write {}", self.last_seq));
+        }
         Ok(())
     }
 

@@ -56,9 +56,10 @@ enum State {
     Asked(FileNumber),
     Making,
     Ready(Segment),
-    /// Making the segment of this number failed, on a full disk perhaps. When it is needed, it is
-    /// tried once more, and the error of that attempt counts.
-    Failed(FileNumber),
+    /// Making the segment of this number failed. When it is needed, it is tried once more if the
+    /// disk was full; any other failure is final, for a sync that succeeds after one that failed
+    /// proves nothing.
+    Failed(FileNumber, Error),
 }
 
 /// Both halves; starts the thread if there is to be one.
@@ -100,7 +101,8 @@ impl NextSegment {
         let maker = &self.shared.maker;
         match self.shared.take_state() {
             State::Ready(segment) => maker.enlarge(segment, capacity),
-            State::Failed(number) => maker.make_numbered(number, Some(active), capacity),
+            State::Failed(_, error) if !error.is_disk_full() => Err(error),
+            State::Failed(number, _) => maker.make_numbered(number, Some(active), capacity),
             State::Idle | State::Asked(_) | State::Making => maker.make(Some(active), capacity),
         }
     }
@@ -121,7 +123,7 @@ impl Shared {
             let number = self.maker.numbers.take();
             let made = self.maker.make_numbered(number, Some(active), 0);
             let mut slot = self.slot.lock();
-            slot.state = made.map_or(State::Failed(number), State::Ready);
+            slot.state = made.map_or_else(|error| State::Failed(number, error), State::Ready);
             self.changed.notify_all();
         }
     }

@@ -28,7 +28,9 @@ use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::{Error, File, FileName, FileNumber, Fs, Result};
 
 use crate::Replayed;
-use crate::format::{FILE_HEADER_BYTES, FoundHeader, RecordHeader, Role, record_bytes};
+use crate::format::{
+    FILE_HEADER_BYTES, FoundHeader, RECORD_HEADER_BYTES, RecordHeader, Role, record_bytes,
+};
 use crate::reader::{LogReader, Step};
 
 /// How much is gathered before it is written, in bytes; a larger record is written on its own.
@@ -49,14 +51,21 @@ pub fn renew(fs: &dyn Fs, dir: &Path, replayed: &Replayed) -> Result<()> {
         let unsealed_at = replayed.unsealed_at.filter(|_| last == Some(segment.number));
         let to = unsealed_at.unwrap_or(segment.bytes);
         if segment.number >= durable.file && from < to {
-            renew_segment(fs, dir, segment.number, to)?;
+            renew_segment(fs, dir, segment.number, to, unsealed_at.is_some())?;
         }
     }
     Ok(())
 }
 
 /// Puts a copy of a segment up to offset `to`, as long as the segment is, in its place, durably.
-fn renew_segment(fs: &dyn Fs, dir: &Path, number: FileNumber, to: u64) -> Result<()> {
+/// `is_stop`: replay found nothing that verifies at `to`.
+fn renew_segment(
+    fs: &dyn Fs,
+    dir: &Path,
+    number: FileNumber,
+    to: u64,
+    is_stop: bool,
+) -> Result<()> {
     let path = FileName::Wal(number).in_dir(dir);
     let temporary = FileName::WalTemporary(number).in_dir(dir);
     let mut reader = LogReader::open(fs, path.clone(), Role::Segment, number)?;
@@ -66,6 +75,10 @@ fn renew_segment(fs: &dyn Fs, dir: &Path, number: FileNumber, to: u64) -> Result
         return file.sync().map_err(|error| Error::io("sync", &path, error));
     }
     let copied = write_copy(fs, &mut reader, &temporary, to).and_then(|()| {
+        // A record that did not verify for once must not be left out for good.
+        if is_stop && !matches!(reader.step()?, Step::Unverified) {
+            return Err(differs(&reader));
+        }
         fs.rename(&temporary, &path).map_err(|error| Error::io("rename", &temporary, error))
     });
     if copied.is_err() {
@@ -113,7 +126,7 @@ pub(crate) fn write_verified(
 
 /// What verified a moment ago does not verify any more.
 fn differs(reader: &LogReader) -> Error {
-    let what = "this verified a moment ago and does not now: the disk reads differently each time";
+    let what = "this reads differently than a moment ago: the disk, or its cable, is failing";
     Error::corrupt(&reader.path, reader.offset, what)
 }
 
@@ -132,8 +145,17 @@ impl Gathered<'_> {
         header: &RecordHeader,
         payload: &[u8],
     ) -> std::io::Result<()> {
-        let end = self.bytes.len() + record_bytes(payload.len()) as usize;
+        let record_bytes = record_bytes(payload.len()) as usize;
+        let end = self.bytes.len() + record_bytes;
         self.bytes.extend_from_slice(&header.encode(number));
+        if payload.len() >= GATHERED_BYTES {
+            self.write()?;
+            self.file.write_all_at(payload, self.at)?;
+            self.at += payload.len() as u64;
+            // Its padding comes with the next record.
+            self.bytes.resize(record_bytes - RECORD_HEADER_BYTES - payload.len(), 0);
+            return Ok(());
+        }
         self.bytes.extend_from_slice(payload);
         self.bytes.resize(end, 0);
         if end >= GATHERED_BYTES { self.write() } else { Ok(()) }

@@ -172,8 +172,10 @@ impl SegmentMaker {
             // Too little room to reserve a whole segment may be enough to open the database and
             // read it, or to make room.
             Err(error)
-                if error.kind() == io::ErrorKind::StorageFull
-                    && self.options.mode == WalMode::Auto =>
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+                ) && self.options.mode != WalMode::Mapped =>
             {
                 let emptied = file.set_len(0);
                 emptied.map(|()| Box::new(BufferedWriter::new(file.clone())) as Box<_>)

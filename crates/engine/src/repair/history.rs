@@ -18,11 +18,10 @@ use std::sync::Arc;
 use alluvium_base::fs::read_file;
 use alluvium_base::{Bytes, FileName, FileNumber, Fs, KeyspaceId, Seq};
 use alluvium_manifest::current::decode_current;
-use alluvium_manifest::record::{FORMAT_VERSION, READABLE_VERSIONS};
+use alluvium_manifest::record::{READABLE_VERSIONS, is_readable};
 use alluvium_manifest::{Record, TableMeta};
 use alluvium_wal::{SalvagedLog, salvage_log_file};
 
-use super::merge::HIGHEST_SEQ;
 use super::report::{FileFate, Loss, RepairedFile};
 use crate::{Error, Result};
 
@@ -76,7 +75,7 @@ impl History {
     /// Every keyspace has at least this in tables.
     pub(super) fn flushed(&self) -> Seq {
         let flushed = self.keyspaces.values().map(|keyspace| keyspace.flushed).min();
-        flushed.unwrap_or_default().min(HIGHEST_SEQ)
+        flushed.unwrap_or_default().min(Seq::HIGHEST_REAL)
     }
 
     /// Takes one more record, as far as it makes sense.
@@ -190,7 +189,7 @@ pub(super) fn read_history(
         files.push(file);
     }
     let Some((mut history, current)) = history else { return Ok(History::default()) };
-    history.last_seq = history.last_seq.min(HIGHEST_SEQ);
+    history.last_seq = history.last_seq.min(Seq::HIGHEST_REAL);
     // Another one was in use: what this one does not say is not known.
     history.has_gaps |= current.is_some_and(|wanted| wanted != history.number);
     Ok(history)
@@ -247,7 +246,7 @@ fn read_manifest(fs: &dyn Fs, dir: &Path, number: FileNumber) -> Result<(History
     let mut nonsense = Vec::new();
     let salvaged = salvage_log_file(fs, &path, number, &mut |record| {
         if let Some(found) = Record::decode_format_version(&record.payload)
-            && found != FORMAT_VERSION
+            && !is_readable(found)
         {
             let file = path.clone();
             return Err(Error::Version { file, found, supported: READABLE_VERSIONS });

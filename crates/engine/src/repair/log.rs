@@ -13,7 +13,6 @@ use std::path::Path;
 use alluvium_base::{BatchEntry, BatchReader, Bytes, FileName, FileNumber, Fs, KeyspaceId, Seq};
 use alluvium_wal::{SalvagedLog, SalvagedRecord, salvage_segment};
 
-use super::merge::HIGHEST_SEQ;
 use super::report::{FileFate, Loss, RepairedFile};
 use crate::{Error, Result};
 
@@ -211,7 +210,7 @@ fn check(record: &SalvagedRecord, seen: &mut Seen) -> Result<Vec<BatchEntry>, St
         BatchReader::new(&record.payload).and_then(Iterator::collect);
     let entries = entries.map_err(|error| error.to_string())?;
     let (first, last) = (record.first_seq, record.last_seq);
-    if last > HIGHEST_SEQ || entries.len() as u64 != last.get() - first.get() + 1 {
+    if last > Seq::HIGHEST_REAL || entries.len() as u64 != last.get() - first.get() + 1 {
         return Err(format!("its sequences {first} to {last} are not those of its batch"));
     }
     if !seen.add(first, last) {

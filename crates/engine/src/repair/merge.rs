@@ -24,9 +24,6 @@ use alluvium_table::{LostStretch, SalvageCursor, SalvagedTable};
 
 use crate::Error;
 
-/// No honest database comes here; beyond, there would be no sequences left to go on with.
-pub(super) const HIGHEST_SEQ: Seq = Seq::new(1 << 55);
-
 /// Where a file stands among those of the same keyspace: later ones win.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Rank {
@@ -180,7 +177,7 @@ impl<'a> SalvageMerge<'a> {
                 Some(seq) => compare(&self.user_key, seq, key.user_key, key.seq),
                 None => Ordering::Less,
             };
-            let is_strange = key.kind.is_reserved() || key.seq > HIGHEST_SEQ;
+            let is_strange = key.kind.is_reserved() || key.seq > Seq::HIGHEST_REAL;
             let is_refused = order.is_gt() || is_strange;
             if order.is_lt() && !is_refused {
                 let is_new_key = self.seq.is_none() || self.user_key != key.user_key;

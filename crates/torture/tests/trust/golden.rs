@@ -13,7 +13,7 @@ use std::time::Duration;
 use alluvium::fs::{Fs, StdFs};
 use alluvium::{
     Background, Builder, Compression, Db, Depth, Expiry, Filter, KeyspaceOptions, LogMode, Persist,
-    Put, Read, check,
+    Put, Read, RepairOptions, check, repair,
 };
 use alluvium_base::fs::read_file;
 use alluvium_testkit::SimClock;
@@ -98,6 +98,20 @@ fn opens_and_reads_the_same(format: &str) {
     db.compact().unwrap();
     db.remove("written by").unwrap();
     assert_eq!(describe(&db), expected);
+}
+
+#[test]
+fn a_database_of_every_released_format_can_be_repaired() {
+    for format in FORMATS {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("db"), dir.path().join("saved"));
+        copy_dir(&golden(format).join("db"), &from);
+        let options = RepairOptions { clock: clock_at(READ_MS), ..RepairOptions::default() };
+        repair(Arc::new(StdFs), &from, &to, options).unwrap();
+        let expected = read_file(&StdFs, &golden(format).join("content.txt"), 1 << 20).unwrap();
+        let db = builder(&to, READ_MS).open().unwrap();
+        assert_eq!(describe(&db), String::from_utf8(expected).unwrap());
+    }
 }
 
 fn options(filter: Filter, compression: Compression) -> KeyspaceOptions {

@@ -1,7 +1,9 @@
 //! Bugs that were found, each with its story.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use alluvium::fs::Fs;
 use alluvium::{Depth, ErrorKind, LogMode, Persist, Read, check};
 use alluvium_testkit::{Fault, FaultPlan, OpClass, SimClock, SimFs, Survival};
 
@@ -136,4 +138,106 @@ fn a_manifest_that_cannot_be_replaced_poisons_at_once() {
     assert_eq!(db.close().unwrap_err().kind(), ErrorKind::Poisoned);
     let db = set.builder(&disk, &clock).open().unwrap();
     assert_eq!(db.count().unwrap(), flushed as u64 + 1);
+}
+
+/// A database with twenty writes in its log, none of them in a table.
+fn twenty_writes(disk: &SimFs, clock: &SimClock) -> alluvium::Db {
+    let db = large(disk, clock).open().unwrap();
+    for n in 0..20 {
+        db.insert(format!("{n:02}"), [1; 100]).unwrap();
+    }
+    db
+}
+
+/// Memtables so large that nothing is flushed unasked.
+fn large(disk: &SimFs, clock: &SimClock) -> alluvium::Builder {
+    let options = alluvium::KeyspaceOptions::default();
+    builder(disk, clock, LogMode::Buffered).default_keyspace(options)
+}
+
+fn files_with<'a>(disk: &SimFs, part: &'a str) -> impl Iterator<Item = (PathBuf, Vec<u8>)> + 'a {
+    disk.files().into_iter().filter(move |(path, _)| path.to_string_lossy().ends_with(part))
+}
+
+/// Rot took the last records of the log together with the watermarks that told of them. What was left
+/// looked like a torn tail, though the manifest knew of later writes; the database went on behind
+/// the gap and could not be opened the next time.
+#[test]
+fn a_log_that_ends_before_what_the_manifest_knows_of_is_damage() {
+    let (disk, clock) = (SimFs::new(5), SimClock::new(0));
+    let db = twenty_writes(&disk, &clock);
+    db.flush().unwrap();
+    db.close().unwrap();
+    let (log, bytes) = files_with(&disk, ".wal").last().unwrap();
+    let file = disk.open_writable(&log).unwrap();
+    file.write_all_at(&vec![0; bytes.len() / 2], bytes.len() as u64 / 2).unwrap();
+    // The reserved length would tell of a file that was cut.
+    file.write_all_at(&[0], 4095).unwrap();
+    let error = large(&disk, &clock).open().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    assert!(error.to_string().contains("the manifest knows of write 20"), "{error}");
+    let report = check(Arc::new(disk), DIR, Depth::Quick).unwrap();
+    assert!(!report.damage.is_empty(), "{report:?}");
+}
+
+/// The disk read one bit wrongly while the log was looked at, so that a record did not verify; the
+/// copy of the log that an open makes durable left it out for good.
+#[test]
+fn a_bit_that_is_read_wrongly_for_once_makes_nothing_wrong_for_good() {
+    let (disk, clock) = (SimFs::new(6), SimClock::new(0));
+    let db = twenty_writes(&disk, &clock);
+    let died = disk.kill();
+    drop(db);
+    for nth in 0.. {
+        let disk = died.kill();
+        let flip = FaultPlan::nth(0, Fault::FlippedRead).only_on(&[OpClass::Read]);
+        disk.set_faults(flip.only_paths_with(".wal").skip(nth));
+        let opened = large(&disk, &clock).open();
+        let was_hit = disk.stats().faults > 0;
+        disk.set_faults(FaultPlan::none());
+        if let Ok(db) = opened {
+            assert_eq!(db.count().unwrap(), 20, "read {nth} was wrong once");
+        }
+        let db = large(&disk.kill(), &clock).open().unwrap();
+        assert_eq!(db.count().unwrap(), 20, "read {nth} was wrong once");
+        if !was_hit {
+            break;
+        }
+    }
+}
+
+/// On a full disk every attempt to open left a manifest behind, until there was no room at all.
+#[test]
+fn attempts_to_open_on_a_full_disk_do_not_pile_up_files() {
+    let (disk, clock) = (SimFs::new(7), SimClock::new(0));
+    let db = twenty_writes(&disk, &clock);
+    let disk = { (disk.kill(), drop(db)).0 };
+    for part in [".wal", "MANIFEST"] {
+        for _ in 0..4 {
+            disk.set_faults(FaultPlan::from_nth(0, Fault::Enospc).only_paths_with(part));
+            let error = large(&disk, &clock).open().unwrap_err();
+            assert!(error.is_disk_full(), "{error}");
+        }
+        assert_eq!(disk.files().iter().filter(|(path, _)| is_manifest(path)).count(), 1);
+        assert_eq!(files_with(&disk, ".tmp").count(), 0);
+    }
+    disk.set_faults(FaultPlan::none());
+    assert_eq!(large(&disk, &clock).open().unwrap().count().unwrap(), 20);
+}
+
+fn is_manifest(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("MANIFEST"))
+}
+
+/// `OPTIONS` holds nothing that opening needs; one that was far too long was refused all the same.
+#[test]
+fn a_file_of_options_that_is_far_too_long_is_written_anew() {
+    let (disk, clock) = (SimFs::new(8), SimClock::new(0));
+    let db = twenty_writes(&disk, &clock);
+    db.close().unwrap();
+    let (options, _) = files_with(&disk, "OPTIONS").next().unwrap();
+    disk.open_writable(&options).unwrap().set_len(3 << 20).unwrap();
+    assert_eq!(large(&disk, &clock).open().unwrap().count().unwrap(), 20);
+    let (_, bytes) = files_with(&disk, "OPTIONS").next().unwrap();
+    assert!(bytes.len() < 1000);
 }

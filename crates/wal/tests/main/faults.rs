@@ -120,6 +120,24 @@ fn a_failed_creation_ahead_is_tried_once_more_when_it_is_needed() {
     }
 }
 
+/// The next sync of the folder succeeds, and the name of the segment is lost all the same.
+#[test]
+fn a_failed_sync_of_the_folder_ahead_is_final() {
+    for is_mapped in [false, true] {
+        let (disk, fs) = new_disk(3, is_mapped);
+        let options = alluvium_wal::WalOptions { create_ahead: true, ..SMALL };
+        let (mut log, _) = Log::open(&fs, options).unwrap();
+        disk.set_faults(FaultPlan::nth(0, Fault::SyncFailsOnce).only_on(&[OpClass::SyncDir]));
+        log.append(600).unwrap();
+        while disk.stats().faults == 0 {
+            std::thread::yield_now();
+        }
+        let failed = (0..10).find_map(|_| log.append(300).err());
+        assert!(failed.is_some_and(|error| error.to_string().contains("SyncFailsOnce")));
+        assert_poisoned(log.append(300));
+    }
+}
+
 #[test]
 fn any_fault_anywhere_loses_nothing_durable_and_is_never_written_past() {
     // A bit that flips while recovery reads may look like a torn tail; `flips` covers those.

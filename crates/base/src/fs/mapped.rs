@@ -30,9 +30,9 @@ impl Mapped {
         }
         // SAFETY: a mapping is sound while nobody truncates the file under it and nobody else
         // changes its bytes while we hold a reference to them. Segments belong to the process that
-        // holds the database's LOCK, are created by it with create-new semantics, are never
-        // truncated while mapped, and this memory is only ever written (`copy_from_slice`) through
-        // `&mut self`, never read.
+        // holds the database's LOCK, are created or emptied by it before they are mapped, are never
+        // truncated while the mapping is used, and this memory is only ever written
+        // (`copy_from_slice`) through `&mut self`, never read.
         let memory = unsafe { MmapOptions::new().len(len).map_mut(file)? };
         Ok(Self { memory })
     }

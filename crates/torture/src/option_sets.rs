@@ -141,7 +141,7 @@ fn databases(with: With<'_>) {
     with("no cache", |set| set.cache_bytes = 0);
     with("a large cache", |set| set.cache_bytes = 4 << 20);
     with("the manifest rewritten all the time", |set| set.max_manifest_bytes = 1);
-    with("a manifest that grows", |set| set.max_manifest_bytes = 1 << 30);
+    with("a manifest that grows", |set| set.max_manifest_bytes = 256 << 10);
 }
 
 /// Several screws, or all of them.

@@ -7,12 +7,16 @@ mod lmdb;
 mod redb;
 #[cfg(feature = "rocksdb")]
 mod rocksdb;
+mod sled;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
 use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+use crate::load::Key;
 
 /// Size of a write buffer, for every engine that has one.
 pub const WRITE_BUFFER_BYTES: u64 = 64 << 20;
@@ -28,8 +32,24 @@ pub enum Order {
 pub trait Engine: Send + Sync {
     fn put(&self, key: &[u8], value: &[u8], is_synced: bool) -> Result<()>;
 
+    fn remove(&self, key: &[u8]) -> Result<()>;
+
+    /// Puts all of them or, at a crash, none; not synced.
+    fn put_all(&self, entries: &[(Key, Vec<u8>)]) -> Result<()>;
+
     /// Shows the value, if there is one, and returns what `check` makes of it.
     fn get(&self, key: &[u8], check: &mut dyn FnMut(&[u8]) -> bool) -> Result<Option<bool>>;
+
+    /// Shows the values of several keys, by place among `keys`, in one call where there is one.
+    fn get_many(&self, keys: &[Key], show: &mut dyn FnMut(usize, &[u8])) -> Result<()> {
+        for (at, key) in keys.iter().enumerate() {
+            self.get(key, &mut |value| {
+                show(at, value);
+                true
+            })?;
+        }
+        Ok(())
+    }
 
     /// Shows up to `limit` entries from `from` on (or from the end of the order), and counts them.
     fn scan(
@@ -45,27 +65,41 @@ pub trait Engine: Send + Sync {
 }
 
 /// The engines there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
-#[value(rename_all = "lower")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
+#[value(rename_all = "kebab-case")]
 pub enum EngineName {
     Alluvium,
     Fjall,
     Redb,
+    Sled,
+    /// With LZ4, filters, HyperClock cache and dynamic levels.
     #[cfg(feature = "rocksdb")]
     Rocksdb,
+    /// As it comes, but for the sizes of cache and write buffer.
+    #[cfg(feature = "rocksdb")]
+    RocksdbDefault,
     #[cfg(feature = "lmdb")]
     Lmdb,
 }
 
 impl EngineName {
-    /// Opens a fresh database.
+    /// The argument that chooses it.
+    pub fn argument(self) -> String {
+        let value = self.to_possible_value().expect("no engine is hidden");
+        value.get_name().to_owned()
+    }
+
+    /// Opens the database in `dir`, or makes one.
     pub fn open(self, dir: &Path, cache_bytes: u64) -> Result<Arc<dyn Engine>> {
         Ok(match self {
             Self::Alluvium => Arc::new(alluvium::Alluvium::open(dir, cache_bytes)?),
             Self::Fjall => Arc::new(fjall::Fjall::open(dir, cache_bytes)?),
             Self::Redb => Arc::new(redb::Redb::open(dir, cache_bytes)?),
+            Self::Sled => Arc::new(sled::Sled::open(dir, cache_bytes)?),
             #[cfg(feature = "rocksdb")]
-            Self::Rocksdb => Arc::new(rocksdb::Rocks::open(dir, cache_bytes)?),
+            Self::Rocksdb => Arc::new(rocksdb::Rocks::open_tuned(dir, cache_bytes)?),
+            #[cfg(feature = "rocksdb")]
+            Self::RocksdbDefault => Arc::new(rocksdb::Rocks::open_default(dir, cache_bytes)?),
             #[cfg(feature = "lmdb")]
             Self::Lmdb => Arc::new(lmdb::Lmdb::open(dir)?),
         })

@@ -1,262 +1,200 @@
-//! The workloads, in the order in which they run on one database.
+//! The workloads, in scenarios: what runs one after the other in a process of its own.
 
+mod fill;
+mod queue;
+mod read;
+mod reopen;
+mod together;
+mod ycsb;
+
+use std::ops::Deref;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use clap::ValueEnum;
 use hdrhistogram::Histogram;
 
 use crate::Args;
-use crate::engines::{Engine, EngineName, Order};
-use crate::load::Load;
-use crate::report::{Measure, Report};
+use crate::confine;
+use crate::engines::{Engine, EngineName};
+use crate::load::{Key, Load};
+use crate::measure::{Latency, Measure, Meter};
 
-/// What is measured. `@N` is the number of threads.
+/// Most operations of a workload of reads.
+const MOST_READS: u64 = 1_000_000;
+/// What the scenario `larger` may have, page cache and all.
+const LIMIT_BYTES: u64 = 1 << 30;
+
+/// Workloads that share a process, and some of them a database. `@N` is the number of threads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
-#[value(rename_all = "lower")]
-pub enum Workload {
-    /// Ascending keys into an empty database, until drained.
-    Fillseq,
-    /// Random keys into an empty database, until drained.
-    Fillrandom,
-    /// Random keys again, until drained.
-    Overwrite,
-    /// Keys that are there, in random order.
-    Readrandom,
-    /// The same from two threads.
-    #[value(name = "readrandom@2")]
-    Readrandom2,
-    /// Keys that are not there.
-    Readmissing,
-    /// A seek and ten steps.
-    Seek10,
-    /// A seek and a hundred steps.
-    Seek100,
-    /// A seek and ten steps back.
-    Seek10prev,
-    /// Every entry, ascending.
-    Scan,
-    /// Every entry, descending.
-    Scanback,
-    /// Each write synced, one thread.
-    Fillsync,
-    /// Each write synced, eight threads.
-    #[value(name = "fillsync@8")]
-    Fillsync8,
+pub enum Scenario {
+    /// fillseq
+    Sequential,
+    /// fillrandom, overwrite, readrandom, readrandom@2, readzipf, readmissing, getmany64, seek10,
+    /// seek100, seek10prev, scan, scanback
+    Random,
+    /// fillrandom@2
+    Parallel,
+    /// batch1000
+    Batch,
+    /// fillsync, fillsync@8, fillsync@32
+    Sync,
+    /// ycsb-a to ycsb-f
+    Ycsb,
+    /// readwhilewriting
+    Mixed,
+    /// synclatency, paced
+    Latency,
+    /// queue
+    Queue,
+    /// fillrandom, readrandom and scan with values of 1,000 bytes
+    Large,
+    /// open, after a crash with a full log
+    Reopen,
+    /// fillrandom and readrandom with four times as much data as memory
+    Larger,
 }
 
-/// Runs the chosen workloads on one engine and adds what they measured.
-pub fn run(args: &Args, name: EngineName, report: &mut Report) -> Result<()> {
+/// A scenario under way on one engine.
+pub struct Bench<'a> {
+    pub args: &'a Args,
+    pub engine: EngineName,
+    pub load: Load,
+    pub entries: u64,
+    /// What follows the names of workloads.
+    suffix: &'static str,
+}
+
+/// Runs a scenario in this process and writes each measure to standard output, as a line of JSON.
+pub fn run(args: &Args, engine: EngineName, scenario: Scenario) -> Result<()> {
     let load = Load::new(args.seed, args.value_size);
-    let chosen =
-        |workload: Workload| args.workloads.is_empty() || args.workloads.contains(&workload);
-    if chosen(Workload::Fillseq) {
-        let fresh = Fresh::open(args, name)?;
-        let measure = fill(&*fresh.engine, args.n, 1, false, &load, Load::sequential, true)?;
-        report.add(name, Workload::Fillseq, measure);
-    }
-    for (workload, threads) in [(Workload::Fillsync, 1), (Workload::Fillsync8, 8)] {
-        if chosen(workload) {
-            let fresh = Fresh::open(args, name)?;
-            let key = |n| load.random(n);
-            let measure = fill(&*fresh.engine, args.sync_n, threads, true, &load, key, false)?;
-            report.add(name, workload, measure);
+    let mut bench = Bench { args, engine, load, entries: args.n, suffix: "" };
+    match scenario {
+        Scenario::Sequential => fill::sequential(&bench),
+        Scenario::Random => {
+            let database = fill::random(&bench, 1)?;
+            fill::overwrite(&bench, &database)?;
+            read::all(&bench, &database)
+        }
+        Scenario::Parallel => fill::random(&bench, 2).map(drop),
+        Scenario::Batch => fill::batches(&bench),
+        Scenario::Sync => [1, 8, 32].iter().try_for_each(|&threads| fill::synced(&bench, threads)),
+        Scenario::Ycsb => ycsb::all(&bench),
+        Scenario::Mixed => together::read_while_writing(&bench),
+        Scenario::Latency => {
+            together::sync_latency(&bench)?;
+            together::paced(&bench)
+        }
+        Scenario::Queue => queue::push_and_pop(&bench),
+        Scenario::Large => {
+            bench.load = Load::new(args.seed, 1000);
+            bench.entries = (args.n / 5).max(1000);
+            bench.suffix = "-1k";
+            let database = fill::random(&bench, 1)?;
+            read::points_and_scan(&bench, &database)
+        }
+        Scenario::Reopen => reopen::after_a_crash(&bench),
+        Scenario::Larger => {
+            confine::memory(LIMIT_BYTES)?;
+            bench.load = Load::new(args.seed, 1000);
+            bench.entries = 4 * LIMIT_BYTES / bench.load.entry_bytes();
+            bench.suffix = "-larger";
+            let database = fill::random(&bench, 1)?;
+            read::points(&bench, &database)
         }
     }
-    let fresh = Fresh::open(args, name)?;
-    let engine = &*fresh.engine;
-    let key = |n| load.random(n);
-    let measure = fill(engine, args.n, 1, false, &load, key, true)?;
-    report.add(name, Workload::Fillrandom, measure);
-    if chosen(Workload::Overwrite) {
-        let shuffled = |n: u64| load.random((n.wrapping_mul(7_368_787) + 1) % args.n);
-        report.add(
-            name,
-            Workload::Overwrite,
-            fill(engine, args.n, 1, false, &load, shuffled, true)?,
-        );
-    }
-    reads(args, name, engine, &load, &chosen, report)?;
-    for (workload, order) in
-        [(Workload::Scan, Order::Ascending), (Workload::Scanback, Order::Descending)]
-    {
-        if chosen(workload) {
-            report.add(name, workload, scan(engine, args.n, order)?);
-        }
-    }
-    Ok(())
 }
 
-fn reads(
-    args: &Args,
-    name: EngineName,
-    engine: &dyn Engine,
-    load: &Load,
-    chosen: &dyn Fn(Workload) -> bool,
-    report: &mut Report,
-) -> Result<()> {
-    let count = args.n.min(1_000_000);
-    // Once unmeasured, so that every engine's cache has seen the data.
-    get(engine, args.n, count, 1, load, true, args.seed)?;
-    for (workload, threads, is_there) in [
-        (Workload::Readrandom, 1, true),
-        (Workload::Readrandom2, 2, true),
-        (Workload::Readmissing, 1, false),
-    ] {
-        if chosen(workload) {
-            let measure = get(engine, args.n, count, threads, load, is_there, args.seed + 1)?;
-            report.add(name, workload, measure);
-        }
+/// Fills the log of a database in `dir` and dies: half of the scenario `reopen`.
+pub fn die(args: &Args, engine: EngineName, dir: &Path) -> Result<()> {
+    let load = Load::new(args.seed, args.value_size);
+    reopen::fill_and_die(&Bench { args, engine, load, entries: args.n, suffix: "" }, dir)
+}
+
+impl Bench<'_> {
+    /// A fresh database.
+    pub fn fresh(&self) -> Result<Database> {
+        let dir = tempfile::Builder::new().prefix("versus-").tempdir_in(&self.args.dir)?;
+        let engine = self.open(dir.path())?;
+        Ok(Database { engine, dir })
     }
-    for (workload, steps, order) in [
-        (Workload::Seek10, 10, Order::Ascending),
-        (Workload::Seek100, 100, Order::Ascending),
-        (Workload::Seek10prev, 10, Order::Descending),
-    ] {
-        if chosen(workload) {
-            let count = (count / steps as u64).max(1000);
-            report.add(name, workload, seek(engine, args.n, count, load, steps, order)?);
-        }
+
+    pub fn open(&self, dir: &Path) -> Result<Arc<dyn Engine>> {
+        self.engine.open(dir, self.args.cache_mib << 20)
     }
-    Ok(())
+
+    /// How many operations a workload of reads has.
+    pub fn reads(&self) -> u64 {
+        self.entries.min(MOST_READS)
+    }
+
+    pub fn meter(&self, workload: &str, database: &Database) -> Result<Meter> {
+        Meter::start(&format!("{workload}{}", self.suffix), database.dir.path())
+    }
+
+    pub fn show(&self, measure: &Measure) -> Result<()> {
+        println!("{}", serde_json::to_string(measure)?);
+        Ok(())
+    }
+
+    /// Writes the entry of `key`.
+    pub fn put(&self, engine: &dyn Engine, key: &Key, is_synced: bool) -> Result<()> {
+        thread_local! { static VALUE: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) }; }
+        VALUE.with_borrow_mut(|value| {
+            self.load.value(key, value);
+            engine.put(key, value, is_synced)
+        })
+    }
+
+    /// Reads `key`: `None` when it is not there, else whether its value is the right one.
+    pub fn get(&self, engine: &dyn Engine, key: &Key) -> Result<Option<bool>> {
+        thread_local! { static WANTED: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) }; }
+        WANTED.with_borrow_mut(|wanted| {
+            self.load.value(key, wanted);
+            engine.get(key, &mut |value| value == wanted)
+        })
+    }
 }
 
 /// A database in a folder that goes with it.
-struct Fresh {
+pub struct Database {
     engine: Arc<dyn Engine>,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
-impl Fresh {
-    fn open(args: &Args, name: EngineName) -> Result<Self> {
-        let dir = tempfile::Builder::new().prefix("versus-").tempdir_in(&args.dir)?;
-        let engine = name.open(dir.path(), args.cache_mib << 20)?;
-        Ok(Self { engine, _dir: dir })
+impl Deref for Database {
+    type Target = dyn Engine;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.engine
     }
 }
 
-/// Runs `each(n)` for `0..count` on some threads; the measure is of operations.
-fn timed(
-    count: u64,
-    threads: u64,
-    finish: impl FnOnce() -> Result<()>,
-    each: impl Fn(u64, u64) -> Result<()> + Sync,
-) -> Result<Measure> {
-    let start = Instant::now();
-    let histograms: Result<Vec<Histogram<u64>>> = std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads)
-            .map(|thread| {
-                let each = &each;
-                scope.spawn(move || -> Result<Histogram<u64>> {
-                    let mut histogram = Histogram::new(3)?;
-                    let mut n = thread;
-                    let mut last = Instant::now();
-                    while n < count {
-                        each(thread, n)?;
-                        let now = Instant::now();
-                        histogram.record((now - last).as_nanos() as u64)?;
-                        last = now;
-                        n += threads;
-                    }
-                    Ok(histogram)
-                })
-            })
-            .collect();
+/// Runs `each(n)` for `0..count`, split over some threads, and takes the time of each.
+fn timed(count: u64, threads: u64, each: impl Fn(u64) -> Result<()> + Sync) -> Result<Latency> {
+    let one = |thread: u64| -> Result<Histogram<u64>> {
+        let mut histogram = Histogram::new(3)?;
+        let mut last = Instant::now();
+        for n in (thread..count).step_by(threads as usize) {
+            each(n)?;
+            let now = Instant::now();
+            histogram.record((now - last).as_nanos() as u64)?;
+            last = now;
+        }
+        Ok(histogram)
+    };
+    if threads == 1 {
+        return Ok(Latency::of(&one(0)?));
+    }
+    let histograms: Result<Vec<_>> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|thread| scope.spawn(move || one(thread))).collect();
         workers.into_iter().map(|worker| worker.join().expect("no panic")).collect()
     });
-    let mut latency = Histogram::new(3)?;
+    let mut all = Histogram::new(3)?;
     for histogram in histograms? {
-        latency.add(histogram)?;
+        all.add(histogram)?;
     }
-    finish()?;
-    Ok(Measure { per_second: count as f64 / start.elapsed().as_secs_f64(), latency })
-}
-
-fn fill(
-    engine: &dyn Engine,
-    count: u64,
-    threads: u64,
-    is_synced: bool,
-    load: &Load,
-    key: impl Fn(u64) -> [u8; 16] + Sync,
-    is_drained: bool,
-) -> Result<Measure> {
-    let finish = || if is_drained { engine.drain() } else { Ok(()) };
-    thread_local! { static VALUE: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) }; }
-    timed(count, threads, finish, |_, n| {
-        VALUE.with_borrow_mut(|value| {
-            let key = key(n);
-            load.value(&key, value);
-            engine.put(&key, value, is_synced)
-        })
-    })
-}
-
-fn get(
-    engine: &dyn Engine,
-    n: u64,
-    count: u64,
-    threads: u64,
-    load: &Load,
-    is_there: bool,
-    seed: u64,
-) -> Result<Measure> {
-    thread_local! { static WANTED: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) }; }
-    timed(
-        count,
-        threads,
-        || Ok(()),
-        |_, at| {
-            let number = fastrand::Rng::with_seed(seed ^ at).u64(..n);
-            let key = if is_there { load.random(number) } else { load.missing(number) };
-            WANTED.with_borrow_mut(|wanted| {
-                load.value(&key, wanted);
-                let is_right = engine.get(&key, &mut |value| value == wanted)?;
-                ensure!(is_right == is_there.then_some(true), "wrong answer for {key:?}");
-                Ok(())
-            })
-        },
-    )
-}
-
-fn seek(
-    engine: &dyn Engine,
-    n: u64,
-    count: u64,
-    load: &Load,
-    steps: usize,
-    order: Order,
-) -> Result<Measure> {
-    timed(
-        count,
-        1,
-        || Ok(()),
-        |_, at| {
-            let from = load.random(fastrand::Rng::with_seed(at).u64(..n));
-            let mut bytes = 0;
-            let seen = engine.scan(Some(&from), steps, order, &mut |key, value| {
-                bytes += key.len() + value.len();
-            })?;
-            ensure!(seen <= steps && bytes > 0);
-            Ok(())
-        },
-    )
-}
-
-fn scan(engine: &dyn Engine, n: u64, order: Order) -> Result<Measure> {
-    let start = Instant::now();
-    let mut last: Option<[u8; 16]> = None;
-    let mut is_sorted = true;
-    let seen = engine.scan(None, usize::MAX, order, &mut |key, value| {
-        let key: [u8; 16] = key.try_into().unwrap_or_default();
-        is_sorted &= last.is_none_or(|last| (last < key) == (order == Order::Ascending));
-        is_sorted &= !value.is_empty();
-        last = Some(key);
-    })?;
-    ensure!(is_sorted && seen as u64 == n, "the scan saw {seen} of {n} entries");
-    let mut latency = Histogram::new(3)?;
-    let elapsed = start.elapsed();
-    latency.record((elapsed.as_nanos() as u64 / n).max(1))?;
-    Ok(Measure { per_second: n as f64 / elapsed.as_secs_f64(), latency })
+    Ok(Latency::of(&all))
 }

@@ -6,6 +6,7 @@ use alluvium::{Db, Persist, Read};
 use anyhow::Result;
 
 use super::{Engine, Order, WRITE_BUFFER_BYTES};
+use crate::load::Key;
 
 pub struct Alluvium {
     db: Db,
@@ -32,8 +33,30 @@ impl Engine for Alluvium {
         Ok(batch.commit(Persist::Sync)?)
     }
 
+    fn remove(&self, key: &[u8]) -> Result<()> {
+        Ok(self.db.remove(key)?)
+    }
+
+    fn put_all(&self, entries: &[(Key, Vec<u8>)]) -> Result<()> {
+        let keyspace = self.db.default_keyspace();
+        let mut batch = self.db.batch();
+        for (key, value) in entries {
+            batch.insert(&keyspace, key, value);
+        }
+        Ok(batch.commit(Persist::Buffer)?)
+    }
+
     fn get(&self, key: &[u8], check: &mut dyn FnMut(&[u8]) -> bool) -> Result<Option<bool>> {
         Ok(self.db.get(key)?.map(|value| check(&value)))
+    }
+
+    fn get_many(&self, keys: &[Key], show: &mut dyn FnMut(usize, &[u8])) -> Result<()> {
+        for (at, value) in self.db.get_many(keys)?.iter().enumerate() {
+            if let Some(value) = value {
+                show(at, value);
+            }
+        }
+        Ok(())
     }
 
     fn scan(

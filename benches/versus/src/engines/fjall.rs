@@ -7,6 +7,7 @@ use anyhow::Result;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use super::{Engine, Order, WRITE_BUFFER_BYTES};
+use crate::load::Key;
 
 pub struct Fjall {
     db: Database,
@@ -29,6 +30,18 @@ impl Engine for Fjall {
             self.db.persist(PersistMode::SyncData)?;
         }
         Ok(())
+    }
+
+    fn remove(&self, key: &[u8]) -> Result<()> {
+        Ok(self.keyspace.remove(key)?)
+    }
+
+    fn put_all(&self, entries: &[(Key, Vec<u8>)]) -> Result<()> {
+        let mut batch = self.db.batch();
+        for (key, value) in entries {
+            batch.insert(&self.keyspace, key, value.as_slice());
+        }
+        Ok(batch.commit()?)
     }
 
     fn get(&self, key: &[u8], check: &mut dyn FnMut(&[u8]) -> bool) -> Result<Option<bool>> {

@@ -9,6 +9,7 @@ use heed::types::Bytes;
 use heed::{Database, Env, EnvFlags, EnvOpenOptions, WithoutTls};
 
 use super::{Engine, Order};
+use crate::load::Key;
 
 /// Address space set aside: more than any run needs.
 const MAP_BYTES: usize = 64 << 30;
@@ -43,9 +44,33 @@ impl Engine for Lmdb {
         Ok(())
     }
 
+    fn remove(&self, key: &[u8]) -> Result<()> {
+        let mut transaction = self.env.write_txn()?;
+        self.db.delete(&mut transaction, key)?;
+        Ok(transaction.commit()?)
+    }
+
+    fn put_all(&self, entries: &[(Key, Vec<u8>)]) -> Result<()> {
+        let mut transaction = self.env.write_txn()?;
+        for (key, value) in entries {
+            self.db.put(&mut transaction, key, value)?;
+        }
+        Ok(transaction.commit()?)
+    }
+
     fn get(&self, key: &[u8], check: &mut dyn FnMut(&[u8]) -> bool) -> Result<Option<bool>> {
         let transaction = self.env.read_txn()?;
         Ok(self.db.get(&transaction, key)?.map(check))
+    }
+
+    fn get_many(&self, keys: &[Key], show: &mut dyn FnMut(usize, &[u8])) -> Result<()> {
+        let transaction = self.env.read_txn()?;
+        for (at, key) in keys.iter().enumerate() {
+            if let Some(value) = self.db.get(&transaction, key)? {
+                show(at, value);
+            }
+        }
+        Ok(())
     }
 
     fn scan(

@@ -6,6 +6,7 @@ use anyhow::Result;
 use redb::{Database, Durability, ReadableDatabase, TableDefinition};
 
 use super::{Engine, Order};
+use crate::load::Key;
 
 const TABLE: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("default");
 
@@ -32,6 +33,24 @@ impl Engine for Redb {
             transaction.set_durability(Durability::None)?;
         }
         transaction.open_table(TABLE)?.insert(key, value)?;
+        Ok(transaction.commit()?)
+    }
+
+    fn remove(&self, key: &[u8]) -> Result<()> {
+        let mut transaction = self.db.begin_write()?;
+        transaction.set_durability(Durability::None)?;
+        transaction.open_table(TABLE)?.remove(key)?;
+        Ok(transaction.commit()?)
+    }
+
+    fn put_all(&self, entries: &[(Key, Vec<u8>)]) -> Result<()> {
+        let mut transaction = self.db.begin_write()?;
+        transaction.set_durability(Durability::None)?;
+        let mut table = transaction.open_table(TABLE)?;
+        for (key, value) in entries {
+            table.insert(key.as_slice(), value.as_slice())?;
+        }
+        drop(table);
         Ok(transaction.commit()?)
     }
 

@@ -137,6 +137,8 @@ bugs! {
     ConditionNotRechecked, None, "";
     /// A snapshot stands one sequence too early.
     SnapshotTooEarly, None, "";
+    /// A put into a stretch of keys that scans skip as dead does not cut it.
+    DeadRunNotCut, None, "";
     /// Compaction takes no notice of snapshots.
     SnapshotsForgotten, None, "";
     /// Compaction judges expiry by the present, though a snapshot stands in the past.

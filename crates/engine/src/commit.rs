@@ -215,7 +215,9 @@ fn insert(view: &ReadView, payload: &Bytes, first: Seq) {
         let entry = entry.expect("the batch was encoded here");
         let tree = view.tree(entry.keyspace).expect("checked before the log was written");
         let seq = first.plus(at as u64);
-        tree.active.memtable.insert(payload, entry.key, entry.value, seq, entry.kind);
+        let (key, kind) = (entry.key.clone(), entry.kind);
+        tree.active.memtable.insert(payload, entry.key, entry.value, seq, kind);
+        tree.dead_runs.wrote(&payload[key], kind);
     }
 }
 

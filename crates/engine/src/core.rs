@@ -26,6 +26,7 @@ use alluvium_manifest::{Manifest, TableMeta, Version, VersionEdit};
 use alluvium_table::{BlockCache, Table};
 use alluvium_wal::{Wal, WalWriter};
 
+use crate::dead_runs::DeadRuns;
 use crate::durable::DurabilityQueue;
 use crate::options::{Background, Persist};
 use crate::publish::Publisher;
@@ -52,7 +53,7 @@ pub(crate) struct Core {
     /// Which tables there are. Held during manifest I/O. Lock order: first.
     pub(crate) manifest: Mutex<Manifest>,
     /// The end of the log. Held for a copy into the log, never for a sync. Lock order: second.
-    pub(crate) commit: Mutex<CommitState>,
+    pub(crate) commit: Arc<Mutex<CommitState>>,
     /// Serialises replacements of the view, never I/O. Lock order: third.
     pub(crate) installing: Mutex<()>,
     pub(crate) view: ArcSwap<ReadView>,
@@ -166,6 +167,11 @@ impl Core {
             self.remove_file(FileName::Manifest(before));
         }
         Ok(())
+    }
+
+    /// For a keyspace that is new, or newly opened.
+    pub(crate) fn new_dead_runs(&self) -> Arc<DeadRuns> {
+        Arc::new(DeadRuns::new(Arc::downgrade(&self.commit)))
     }
 
     /// Replaces the view by a changed copy.

@@ -61,6 +61,7 @@ impl Core {
             immutable: Vec::new(),
             version: Arc::new(Version::default()),
             tables: Arc::new(OpenTables::default()),
+            dead_runs: self.new_dead_runs(),
         };
         self.install(|view| view.set(id, Some(tree)));
         Ok(id)

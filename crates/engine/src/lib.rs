@@ -50,6 +50,7 @@ mod commit;
 mod compact;
 mod core;
 mod db;
+mod dead_runs;
 mod durable;
 mod flush;
 mod get;

@@ -82,7 +82,11 @@ pub(crate) fn recover(builder: Builder) -> Result<Core> {
         background: builder.background,
         max_log_bytes: builder.max_log_bytes,
         manifest: Mutex::new(manifest),
-        commit: Mutex::new(CommitState { log, next_seq: last_seq.next(), unchecked_bytes: 0 }),
+        commit: Arc::new(Mutex::new(CommitState {
+            log,
+            next_seq: last_seq.next(),
+            unchecked_bytes: 0,
+        })),
         installing: Mutex::default(),
         view: ArcSwap::default(),
         publisher: Publisher::new(last_seq),
@@ -164,6 +168,7 @@ fn install_recovered(core: &Core, mut memtables: Memtables) -> Result<()> {
                 tables: Arc::new(
                     core.open_version(keyspace.id, &keyspace.version).map_err(missing_is_damage)?,
                 ),
+                dead_runs: core.new_dead_runs(),
             };
             view.set(keyspace.id, Some(tree));
         }

@@ -10,12 +10,16 @@
 //!
 //! Entries of one key come newest first. Forwards, the first one at or before the read point
 //! decides, and the rest are passed over; backwards, the last one at or before it decides.
+//!
+//! A front that walked over many dead entries takes note of them, and a scan that meets what is known
+//! to be dead seeks over it: see [`crate::dead_runs`].
 
 use std::sync::Arc;
 
 use alluvium_base::{Bytes, InternalIterator, MergingIterator, Seq};
 use alluvium_table::ReadOptions;
 
+use crate::dead_runs::{WORTH_A_NOTE, Walk};
 use crate::range::Span;
 use crate::resolve::{Meaning, ReadTime, resolve};
 use crate::source::Source;
@@ -62,6 +66,15 @@ struct Half {
     /// The last key this end decided on; meaningful once `has_decided`.
     key: Vec<u8>,
     has_decided: bool,
+    dead: Dead,
+}
+
+/// What a half walked over since it stood on something visible.
+#[derive(Debug, Default)]
+struct Dead {
+    /// Nothing from here on was visible; `None` before the first such entry.
+    start: Option<Vec<u8>>,
+    entries: u32,
 }
 
 impl Scan {
@@ -128,8 +141,69 @@ impl Place {
     fn half(&self, seek: impl FnOnce(&mut MergingIterator<Source>) -> Result<()>) -> Result<Half> {
         let mut cursor = self.tree.cursor(ReadOptions::default());
         seek(&mut cursor)?;
-        Ok(Half { cursor, key: Vec::new(), has_decided: false })
+        Ok(Half { cursor, key: Vec::new(), has_decided: false, dead: Dead::default() })
     }
+
+    /// The end of the dead stretches that begin with the one `key` is in.
+    fn behind_dead(&self, key: &[u8]) -> Option<Vec<u8>> {
+        let end_of = |key: &[u8]| self.tree.dead_runs.end_of(key, self.seq, self.now_ms);
+        let mut end = end_of(key)?;
+        while let Some(further) = end_of(&end) {
+            end = further;
+        }
+        Some(end)
+    }
+
+    fn front(&self) -> Result<Half> {
+        let start = self.behind_dead(&self.span.start);
+        let start = start.unwrap_or_else(|| self.span.start.clone());
+        let mut front = self.half(|cursor| cursor.seek(&start, Seq::MAX))?;
+        front.dead.start = Some(start);
+        Ok(front)
+    }
+
+    /// The front stands on one more dead entry: seeks over those that are known to be dead. Answers
+    /// whether it did.
+    fn skip_dead(&self, front: &mut Half) -> Result<bool> {
+        if front.dead.start.is_none() {
+            front.dead.start = Some(front.key.clone());
+        }
+        front.dead.entries += 1;
+        if !is_time_to_look(front.dead.entries) {
+            return Ok(false);
+        }
+        let Some(end) = self.behind_dead(&front.key) else { return Ok(false) };
+        front.cursor.seek(&end, Seq::MAX)?;
+        front.dead = Dead { start: Some(end), entries: 0 };
+        Ok(true)
+    }
+
+    /// Takes note of what the front walked over, if it was much.
+    fn note_dead(&self, front: &mut Half, end: End) {
+        let dead = std::mem::take(&mut front.dead);
+        let Some(start) = dead.start.filter(|_| dead.entries >= WORTH_A_NOTE) else { return };
+        let mut end_key = front.key.clone();
+        if end == End::BehindKey {
+            end_key.push(0);
+        }
+        let walk = Walk { start: &start, end: &end_key, seq: self.seq, now_ms: self.now_ms };
+        self.tree.dead_runs.note(&walk);
+    }
+}
+
+/// Where a walk over dead entries ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// At the key that the front decided on last, which is visible.
+    AtKey,
+    /// That key was dead too, and there is no other.
+    BehindKey,
+}
+
+/// Whether a half that walked over so many dead entries asks what is known to be dead: soon, and then
+/// not too often.
+const fn is_time_to_look(entries: u32) -> bool {
+    entries == 4 || entries.is_multiple_of(WORTH_A_NOTE)
 }
 
 impl OpenScan {
@@ -147,33 +221,29 @@ impl OpenScan {
     fn advance_front(&mut self) -> Result<bool> {
         let Self { place, front, back } = self;
         if front.is_none() {
-            *front = Some(place.half(|cursor| cursor.seek(&place.span.start, Seq::MAX))?);
+            *front = Some(place.front()?);
         } else if let Some(front) = front
             && front.cursor.is_valid()
         {
             front.cursor.next()?;
         }
         let front = front.as_mut().expect("it was just made");
-        let end = place.span.end.as_deref();
         let met = back.as_ref().filter(|back| back.has_decided).map(|back| &*back.key);
         while front.cursor.is_valid() {
-            let entry = front.cursor.key();
-            if end.is_some_and(|end| entry.user_key >= end)
-                || met.is_some_and(|met| entry.user_key >= met)
-            {
-                return Ok(false);
-            }
-            let is_decided = front.has_decided && entry.user_key == front.key;
-            if entry.seq <= place.seq && !is_decided {
-                front.key.clear();
-                front.key.extend_from_slice(entry.user_key);
-                front.has_decided = true;
-                let meaning = resolve(entry.kind, front.cursor.value(), place.now())?;
-                if meaning != Meaning::Absent {
+            match front.look(place, met)? {
+                Look::Visible => {
+                    if front.dead.start.is_some() {
+                        place.note_dead(front, End::AtKey);
+                    }
                     return Ok(true);
                 }
+                Look::Dead if place.skip_dead(front)? => {}
+                Look::Dead | Look::PassedOver => front.cursor.next()?,
+                Look::Outside => break,
             }
-            front.cursor.next()?;
+        }
+        if met.is_none() {
+            place.note_dead(front, End::BehindKey);
         }
         Ok(false)
     }
@@ -197,14 +267,52 @@ impl OpenScan {
             back.key.extend_from_slice(entry.user_key);
             back.has_decided = true;
             if let Some(item) = back.decide(place)? {
+                back.dead.entries = 0;
                 return Ok(Some(item));
+            }
+            back.dead.entries += 1;
+            if is_time_to_look(back.dead.entries)
+                && let Some(start) =
+                    place.tree.dead_runs.start_of(&back.key, place.seq, place.now_ms)
+            {
+                back.cursor.seek_before(&start, Seq::MAX)?;
             }
         }
         Ok(None)
     }
 }
 
+/// What a front stands on.
+enum Look {
+    Visible,
+    /// The newest version that the reader sees of this key says that it is not there.
+    Dead,
+    /// Another version of a key that was decided on, or one from after the read point.
+    PassedOver,
+    /// The end of the range, or what the back has decided on.
+    Outside,
+}
+
 impl Half {
+    #[inline]
+    fn look(&mut self, place: &Place, met: Option<&[u8]>) -> Result<Look> {
+        let entry = self.cursor.key();
+        if place.span.end.as_deref().is_some_and(|end| entry.user_key >= end)
+            || met.is_some_and(|met| entry.user_key >= met)
+        {
+            return Ok(Look::Outside);
+        }
+        let is_decided = self.has_decided && entry.user_key == self.key;
+        if entry.seq > place.seq || is_decided {
+            return Ok(Look::PassedOver);
+        }
+        self.key.clear();
+        self.key.extend_from_slice(entry.user_key);
+        self.has_decided = true;
+        let meaning = resolve(entry.kind, self.cursor.value(), place.now())?;
+        Ok(if meaning == Meaning::Absent { Look::Dead } else { Look::Visible })
+    }
+
     /// Walks backwards over all versions of the key it stands on, oldest first, and answers its
     /// visible value, if any.
     #[inline]

@@ -21,6 +21,7 @@ use alluvium_memtable::{Memtable, PackedMemtable};
 use alluvium_table::Table;
 use alluvium_wal::LogEnd;
 
+use crate::dead_runs::DeadRuns;
 use crate::options::KeyspaceOptions;
 use crate::{Error, Result};
 
@@ -78,6 +79,8 @@ pub(crate) struct TreeView {
     pub(crate) immutable: Vec<ImmutableMemtable>,
     pub(crate) version: Arc<Version>,
     pub(crate) tables: Arc<OpenTables>,
+    /// What all views of the keyspace know of stretches without anything visible.
+    pub(crate) dead_runs: Arc<DeadRuns>,
 }
 
 /// The memtable that takes writes.

@@ -340,6 +340,7 @@ fn likely(bug: Bug) -> &'static str {
         | Bug::RetryWithoutPause
         | Bug::CallbackBeforeSync
         | Bug::PublishBeforeInsert
+        | Bug::DeadRunNotCut
         | Bug::PublishOutOfOrder
         | Bug::ConditionNotRechecked => "threads",
         Bug::TombstonesDropped

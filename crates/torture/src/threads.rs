@@ -3,6 +3,7 @@
 //! | part | what is tried |
 //! |---|---|
 //! | `race` | batches seen whole and in order, own writes seen at once, conditional writes that lose no update; then the process dies, and it is all still there |
+//! | `queue::heads` | a queue popped at its head, and keys that come back into what was popped: scans skip the dead alone |
 //! | `waits::long_batches` | a batch that takes its time to be inserted, while memtables are flushed and snapshots taken: all of it or nothing |
 //! | `waits::callbacks` | when `commit_then` calls back, a power cut that instant loses nothing |
 //! | `waits::retries` | a flush that fails on a full disk is tried again after pauses that grow |
@@ -11,6 +12,7 @@
 //! writers meet replaced memtables, tables and versions all the time. Chance decides who meets whom;
 //! what is checked is true of every schedule.
 
+mod queue;
 mod waits;
 
 use std::sync::Arc;
@@ -78,6 +80,7 @@ fn case(case: &Case<'_>) -> Result<(), Failure> {
     set.keyspace.l0_stop = 400;
     let _watchdog = Watchdog::new();
     race(case, &set)?;
+    queue::heads(case, &set)?;
     waits::long_batches(case, &set)?;
     waits::callbacks(case, &set)?;
     waits::retries(case, &set)

@@ -8,6 +8,7 @@
 
 mod basics;
 mod keyspaces;
+mod queues;
 mod reopen;
 mod repair;
 mod stories;

@@ -1,0 +1,105 @@
+//! Scans over stretches of tombstones: they skip what is known to be dead, and nothing else.
+
+use std::collections::BTreeMap;
+
+use alluvium::{Background, Db, Persist, Read, Snapshot};
+use alluvium_testkit::{Choices, SeededRandom, SimClock};
+
+use crate::support::{pairs, tiny};
+
+type Model = BTreeMap<Vec<u8>, Vec<u8>>;
+
+const KEYS: u64 = 300;
+const STEPS: u32 = 400;
+
+fn key(n: u64) -> Vec<u8> {
+    format!("{n:04}").into_bytes()
+}
+
+fn as_model(reader: &impl Read) -> Model {
+    pairs(reader).into_iter().collect()
+}
+
+/// Removes long stretches, puts single keys back, and scans from everywhere, both ways, now and in
+/// snapshots; memtables are flushed and compacted in between.
+#[test]
+fn scans_over_dead_stretches_see_all_that_is_there() {
+    let first = SeededRandom::new(u64::from(std::process::id())).below(1 << 32);
+    for seed in first..first + 30 {
+        walk(seed);
+    }
+}
+
+fn walk(seed: u64) {
+    let mut random = SeededRandom::new(seed);
+    let clock = std::sync::Arc::new(SimClock::new(1_000));
+    let dir = tempfile::tempdir().unwrap();
+    let builder = Db::builder(dir.path()).default_keyspace(tiny()).clock(clock.clone());
+    let db = builder.background(Background::Manual).open().unwrap();
+    let keyspace = db.default_keyspace();
+    let mut model = Model::new();
+    let mut snapshots: Vec<(Snapshot, Model)> = Vec::new();
+    for step in 0..STEPS {
+        let from = random.below(KEYS);
+        match random.below(12) {
+            0..=2 => {
+                let mut batch = db.batch();
+                for n in from..(from + random.below(80)).min(KEYS) {
+                    batch.remove(&keyspace, key(n));
+                    model.remove(&key(n));
+                }
+                batch.commit(Persist::Buffer).unwrap();
+            }
+            3..=6 => {
+                let value = step.to_string().into_bytes();
+                db.insert(key(from), &value).unwrap();
+                model.insert(key(from), value);
+            }
+            7 => snapshots.push((db.snapshot(), model.clone())),
+            8 => drop(snapshots.pop()),
+            9 => db.flush().unwrap(),
+            10 => drop(db.step().unwrap()),
+            _ => {}
+        }
+        let from = random.below(KEYS);
+        let expected: Vec<_> = model.range(key(from)..).map(|(k, _)| k.clone()).take(3).collect();
+        let found: Vec<_> =
+            db.range(key(from)..).take(3).map(|entry| entry.unwrap().0.to_vec()).collect();
+        assert_eq!(found, expected, "seed {seed}, step {step}, from {from}");
+        let expected = model.range(..=key(from)).next_back().map(|(k, _)| k.clone());
+        let found = db.range(..=key(from)).next_back().map(|entry| entry.unwrap().0.to_vec());
+        assert_eq!(found, expected, "seed {seed}, step {step}, back from {from}");
+        if step % 7 == 0 {
+            assert_eq!(as_model(&db), model, "seed {seed}, step {step}");
+            for (snapshot, then) in &snapshots {
+                assert_eq!(as_model(snapshot), *then, "seed {seed}, step {step}, a snapshot");
+            }
+        }
+    }
+}
+
+/// A queue is popped by a scan for its head; what is put back into the stretch that was popped is
+/// found at once, and so is what was there when a snapshot was taken.
+#[test]
+fn a_queue_shows_what_comes_back_at_its_head() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = Db::builder(dir.path()).open().unwrap();
+    for n in 0..1000 {
+        db.insert(key(n), "").unwrap();
+    }
+    let before = db.snapshot();
+    let head = |db: &Db| db.first().unwrap().map(|(key, _)| key.to_vec());
+    for n in 0..1000 {
+        assert_eq!(head(&db), Some(key(n)));
+        db.remove(key(n)).unwrap();
+        if n % 50 == 49 {
+            let back = key(n - 20);
+            db.insert(&back, "").unwrap();
+            assert_eq!(head(&db), Some(back.clone()));
+            db.remove(&back).unwrap();
+        }
+    }
+    assert_eq!(head(&db), None);
+    assert_eq!(before.count().unwrap(), 1000);
+    assert_eq!(before.first().unwrap().unwrap().0, key(0));
+}

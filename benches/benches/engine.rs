@@ -1,6 +1,7 @@
 //! The database through its public API, on the real disk.
 
 use std::hint::black_box;
+use std::ops::ControlFlow;
 
 use alluvium::{Db, KeyValue, Persist, Read, Result};
 use alluvium_benches::{criterion, key, shuffled, value};
@@ -93,6 +94,47 @@ fn reads(criterion: &mut Criterion) {
     });
     group.bench_function("full scan back", |bencher| {
         bencher.iter(|| walk(db.iter().rev()));
+    });
+    group.finish();
+    tables_only(criterion, &db);
+}
+
+/// The same without memtables, and with one run of tables: nothing is merged.
+fn tables_only(criterion: &mut Criterion, db: &Db) {
+    db.compact().expect(DISK);
+    let order = shuffled(ENTRIES);
+    let mut next = order.iter().cycle();
+    let mut next = || 2 * *next.next().expect("it goes round");
+    let mut group = criterion.benchmark_group("engine/tables");
+    group.throughput(Throughput::Elements(10));
+    group.bench_function("seek and 10 next", |bencher| {
+        bencher.iter(|| walk(db.range(key(next())..).take(10)));
+    });
+    group.bench_function("seek and 10 next back", |bencher| {
+        bencher.iter(|| walk(db.range(..=key(next())).rev().take(10)));
+    });
+    group.throughput(Throughput::Elements(ENTRIES));
+    group.bench_function("full scan", |bencher| bencher.iter(|| walk(db.iter())));
+    group.bench_function("full scan back", |bencher| {
+        bencher.iter(|| walk(db.iter().rev()));
+    });
+    let count = |bytes: &mut usize, value: &[u8]| {
+        *bytes += value.len();
+        ControlFlow::Continue(())
+    };
+    group.bench_function("full visit", |bencher| {
+        bencher.iter(|| {
+            let mut bytes = 0;
+            db.iter().visit(|_, value| count(&mut bytes, value)).expect(DISK);
+            bytes
+        });
+    });
+    group.bench_function("full visit back", |bencher| {
+        bencher.iter(|| {
+            let mut bytes = 0;
+            db.iter().visit_back(|_, value| count(&mut bytes, value)).expect(DISK);
+            bytes
+        });
     });
     group.finish();
 }

@@ -107,6 +107,10 @@ impl<I: InternalIterator> MergingIterator<I> {
     #[inline]
     fn settle_top(&mut self) {
         let source = self.heap[0].source;
+        if self.heap.len() == 1 && self.sources[source].is_valid() {
+            // Nothing to compare it with, not before the heap is rebuilt.
+            return;
+        }
         if self.sources[source].is_valid() {
             self.heap[0].prefix = key_prefix(self.sources[source].key().user_key);
         } else {

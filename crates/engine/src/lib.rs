@@ -86,7 +86,7 @@ pub use repair::{
     FileFate, Knowledge, Loss, LostKeys, OptionsSource, RepairOptions, RepairReport, RepairedFile,
     RepairedKeyspace, repair,
 };
-pub use scan::{KeyValue, Scan};
+pub use scan::{KeyValue, Scan, Visit};
 pub use snapshot::{Snapshot, SnapshotView};
 pub use stall::{StallCause, StallStats};
 pub use stats::{CacheStats, KeyspaceStats, LevelStats, LogStats, Stats, TableStats, WriteStats};

@@ -14,6 +14,7 @@
 //! A front that walked over many dead entries takes note of them, and a scan that meets what is known
 //! to be dead seeks over it: see [`crate::dead_runs`].
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use alluvium_base::{Bytes, InternalIterator, MergingIterator, Seq};
@@ -109,11 +110,58 @@ impl Scan {
     /// How many entries are left, without making their keys and values.
     pub(crate) fn count_entries(mut self) -> Result<u64> {
         let mut count = 0;
-        while let Some(step) = self.step(|open| Ok(open.advance_front()?.then_some(()))) {
+        while let Some(step) = self.step(|open| Ok(open.advance_front()?.map(drop))) {
             step?;
             count += 1;
         }
         Ok(count)
+    }
+}
+
+/// What [`Scan::visit`] and [`Scan::visit_back`] call for each entry, with its key and its value.
+pub trait Visit: FnMut(&[u8], &[u8]) -> ControlFlow<()> {}
+
+impl<F: FnMut(&[u8], &[u8]) -> ControlFlow<()>> Visit for F {}
+
+impl Scan {
+    /// Shows each entry that is left to `visit`, in order, until it breaks. Keys and values are only
+    /// borrowed: for a long scan this takes about half the time of the iterator, whose items outlive
+    /// it.
+    ///
+    /// Errors as for the iterator, at the entry that could not be read.
+    ///
+    /// ```
+    /// use std::ops::ControlFlow;
+    /// use alluvium::{Db, Read};
+    /// let db = Db::in_memory()?;
+    /// db.insert("silt", "1")?;
+    /// db.insert("sand", "22")?;
+    /// let mut bytes = 0;
+    /// db.iter().visit(|_key, value| {
+    ///     bytes += value.len();
+    ///     ControlFlow::Continue(())
+    /// })?;
+    /// assert_eq!(bytes, 3);
+    /// # Ok::<(), alluvium::Error>(())
+    /// ```
+    pub fn visit(mut self, mut visit: impl Visit) -> Result<()> {
+        while let Some(shown) = self.step(|open| open.visit_front(&mut visit)) {
+            if shown?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// [`Scan::visit`] from the other end, in descending order.
+    pub fn visit_back(mut self, mut visit: impl Visit) -> Result<()> {
+        let mut value = Vec::new();
+        while let Some(shown) = self.step(|open| open.visit_back(&mut value, &mut visit)) {
+            if shown?.is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -152,6 +200,13 @@ impl Place {
             end = further;
         }
         Some(end)
+    }
+
+    /// Comparing with nothing at all is slow: it loads from an address that is no memory, under an
+    /// empty mask, which x86 processors take a long way round to ignore.
+    #[inline]
+    fn is_before_start(&self, user_key: &[u8]) -> bool {
+        !self.span.start.is_empty() && *user_key < *self.span.start
     }
 
     fn front(&self) -> Result<Half> {
@@ -208,17 +263,41 @@ const fn is_time_to_look(entries: u32) -> bool {
 
 impl OpenScan {
     fn next_front(&mut self) -> Result<Option<KeyValue>> {
-        if !self.advance_front()? {
-            return Ok(None);
-        }
-        let front = self.front.as_ref().expect("it was just advanced");
-        let stored = front.cursor.value_bytes();
-        let meaning = resolve(front.cursor.key().kind, &stored, self.place.now())?;
-        Ok(value_of(meaning, stored).map(|value| (front.cursor.key_bytes(), value)))
+        Ok(self.advance_front()?.map(|skip| {
+            let cursor = &self.front.as_ref().expect("it was just advanced").cursor;
+            (cursor.key_bytes(), value_of(cursor.value_bytes(), skip))
+        }))
     }
 
-    /// Moves the front onto the next visible entry; answers whether there is one.
-    fn advance_front(&mut self) -> Result<bool> {
+    /// Shows the next visible entry at the front; `None` at the end.
+    fn visit_front(&mut self, visit: &mut impl Visit) -> Result<Option<ControlFlow<()>>> {
+        Ok(self.advance_front()?.map(|skip| {
+            let cursor = &self.front.as_ref().expect("it was just advanced").cursor;
+            visit(cursor.key().user_key, &cursor.value()[skip..])
+        }))
+    }
+
+    /// Shows the next visible entry at the back; `None` at the end. `value` is reused: by the time
+    /// at which the entry is known to be the visible one, the cursor is beyond it.
+    fn visit_back(
+        &mut self,
+        value: &mut Vec<u8>,
+        visit: &mut impl Visit,
+    ) -> Result<Option<ControlFlow<()>>> {
+        let advanced = self.advance_back(|cursor, skip| {
+            value.clear();
+            value.extend_from_slice(&cursor.value()[skip..]);
+        })?;
+        Ok(advanced.map(|()| {
+            let back = self.back.as_ref().expect("it was just advanced");
+            visit(&back.key, value)
+        }))
+    }
+
+    /// Moves the front onto the next visible entry; answers how many bytes of its value come before
+    /// the caller's, or `None` at the end.
+    #[inline]
+    fn advance_front(&mut self) -> Result<Option<usize>> {
         let Self { place, front, back } = self;
         if front.is_none() {
             *front = Some(place.front()?);
@@ -231,11 +310,11 @@ impl OpenScan {
         let met = back.as_ref().filter(|back| back.has_decided).map(|back| &*back.key);
         while front.cursor.is_valid() {
             match front.look(place, met)? {
-                Look::Visible => {
+                Look::Visible { skip } => {
                     if front.dead.start.is_some() {
                         place.note_dead(front, End::AtKey);
                     }
-                    return Ok(true);
+                    return Ok(Some(skip));
                 }
                 Look::Dead if place.skip_dead(front)? => {}
                 Look::Dead | Look::PassedOver => front.cursor.next()?,
@@ -245,10 +324,19 @@ impl OpenScan {
         if met.is_none() {
             place.note_dead(front, End::BehindKey);
         }
-        Ok(false)
+        Ok(None)
     }
 
     fn next_back(&mut self) -> Result<Option<KeyValue>> {
+        self.advance_back(|cursor, skip| (cursor.key_bytes(), value_of(cursor.value_bytes(), skip)))
+    }
+
+    /// Moves the back over the next visible entry, which `take` is shown with the number of bytes
+    /// before the caller's in its value, and answers what it made of it.
+    fn advance_back<T>(
+        &mut self,
+        mut take: impl FnMut(&MergingIterator<Source>, usize) -> T,
+    ) -> Result<Option<T>> {
         let Self { place, front, back } = self;
         if back.is_none() {
             *back = Some(place.half(|cursor| match &place.span.end {
@@ -260,13 +348,14 @@ impl OpenScan {
         let met = front.as_ref().filter(|front| front.has_decided).map(|front| &*front.key);
         while back.cursor.is_valid() {
             let entry = back.cursor.key();
-            if *entry.user_key < *place.span.start || met.is_some_and(|met| entry.user_key <= met) {
+            if place.is_before_start(entry.user_key) || met.is_some_and(|met| entry.user_key <= met)
+            {
                 return Ok(None);
             }
             back.key.clear();
             back.key.extend_from_slice(entry.user_key);
             back.has_decided = true;
-            if let Some(item) = back.decide(place)? {
+            if let Some(item) = back.decide(place, &mut take)? {
                 back.dead.entries = 0;
                 return Ok(Some(item));
             }
@@ -284,7 +373,8 @@ impl OpenScan {
 
 /// What a front stands on.
 enum Look {
-    Visible,
+    /// The caller's bytes of the value begin after so many others.
+    Visible { skip: usize },
     /// The newest version that the reader sees of this key says that it is not there.
     Dead,
     /// Another version of a key that was decided on, or one from after the read point.
@@ -309,21 +399,28 @@ impl Half {
         self.key.clear();
         self.key.extend_from_slice(entry.user_key);
         self.has_decided = true;
-        let meaning = resolve(entry.kind, self.cursor.value(), place.now())?;
-        Ok(if meaning == Meaning::Absent { Look::Dead } else { Look::Visible })
+        Ok(match resolve(entry.kind, self.cursor.value(), place.now())? {
+            Meaning::Value { skip, .. } => Look::Visible { skip },
+            Meaning::Absent => Look::Dead,
+        })
     }
 
-    /// Walks backwards over all versions of the key it stands on, oldest first, and answers its
-    /// visible value, if any.
+    /// Walks backwards over all versions of the key it stands on, oldest first, and answers what
+    /// `take` made of the last one that is visible, if that is a value.
     #[inline]
-    fn decide(&mut self, place: &Place) -> Result<Option<KeyValue>> {
+    fn decide<T>(
+        &mut self,
+        place: &Place,
+        take: &mut impl FnMut(&MergingIterator<Source>, usize) -> T,
+    ) -> Result<Option<T>> {
         let mut visible = None;
         loop {
             let entry = self.cursor.key();
             if entry.seq <= place.seq {
-                let stored = self.cursor.value_bytes();
-                let meaning = resolve(entry.kind, &stored, place.now())?;
-                visible = value_of(meaning, stored).map(|value| (self.cursor.key_bytes(), value));
+                visible = match resolve(entry.kind, self.cursor.value(), place.now())? {
+                    Meaning::Value { skip, .. } => Some(take(&self.cursor, skip)),
+                    Meaning::Absent => None,
+                };
             }
             self.cursor.prev()?;
             if !self.cursor.is_valid() || self.cursor.key().user_key != self.key {
@@ -334,10 +431,7 @@ impl Half {
 }
 
 /// The caller's bytes of a stored value.
-fn value_of(meaning: Meaning, stored: Bytes) -> Option<Bytes> {
-    match meaning {
-        Meaning::Value { skip: 0, .. } => Some(stored),
-        Meaning::Value { skip, .. } => Some(stored.slice(skip..)),
-        Meaning::Absent => None,
-    }
+#[inline]
+fn value_of(stored: Bytes, skip: usize) -> Bytes {
+    if skip == 0 { stored } else { stored.slice(skip..) }
 }

@@ -1,5 +1,6 @@
 //! Alluvium, with default options but for the cache.
 
+use std::ops::{Bound, ControlFlow};
 use std::path::Path;
 
 use alluvium::{Db, Persist, Read};
@@ -67,22 +68,16 @@ impl Engine for Alluvium {
         show: &mut dyn FnMut(&[u8], &[u8]),
     ) -> Result<usize> {
         let mut count = 0;
+        let visit = |key: &[u8], value: &[u8]| {
+            show(key, value);
+            count += 1;
+            if count < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        };
         match order {
-            Order::Ascending => {
-                for entry in self.db.range(from.unwrap_or_default()..).take(limit) {
-                    let (key, value) = entry?;
-                    show(&key, &value);
-                    count += 1;
-                }
-            }
+            Order::Ascending => self.db.range(from.unwrap_or_default()..).visit(visit)?,
             Order::Descending => {
-                let end = from.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Included);
-                let range = (std::ops::Bound::Unbounded, end);
-                for entry in self.db.range(range).rev().take(limit) {
-                    let (key, value) = entry?;
-                    show(&key, &value);
-                    count += 1;
-                }
+                let end = from.map_or(Bound::Unbounded, Bound::Included);
+                self.db.range((Bound::Unbounded, end)).visit_back(visit)?;
             }
         }
         Ok(count)

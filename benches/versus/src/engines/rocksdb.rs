@@ -4,8 +4,8 @@ use std::path::Path;
 
 use anyhow::Result;
 use rocksdb::{
-    BlockBasedOptions, Cache, DB, DBCompressionType, Direction, IteratorMode, Options,
-    WaitForCompactOptions, WriteBatch, WriteOptions,
+    BlockBasedOptions, Cache, DB, DBCompressionType, Options, WaitForCompactOptions, WriteBatch,
+    WriteOptions,
 };
 
 use super::{Engine, Order, WRITE_BUFFER_BYTES};
@@ -85,18 +85,25 @@ impl Engine for Rocks {
         order: Order,
         show: &mut dyn FnMut(&[u8], &[u8]),
     ) -> Result<usize> {
-        let mode = match (from, order) {
-            (Some(from), Order::Ascending) => IteratorMode::From(from, Direction::Forward),
-            (Some(from), Order::Descending) => IteratorMode::From(from, Direction::Reverse),
-            (None, Order::Ascending) => IteratorMode::Start,
-            (None, Order::Descending) => IteratorMode::End,
-        };
-        let mut count = 0;
-        for entry in self.db.iterator(mode).take(limit) {
-            let (key, value) = entry?;
-            show(&key, &value);
-            count += 1;
+        // The one that only borrows keys and values.
+        let mut cursor = self.db.raw_iterator();
+        match (from, order) {
+            (Some(from), Order::Ascending) => cursor.seek(from),
+            (Some(from), Order::Descending) => cursor.seek_for_prev(from),
+            (None, Order::Ascending) => cursor.seek_to_first(),
+            (None, Order::Descending) => cursor.seek_to_last(),
         }
+        let mut count = 0;
+        while count < limit {
+            let Some((key, value)) = cursor.item() else { break };
+            show(key, value);
+            count += 1;
+            match order {
+                Order::Ascending => cursor.next(),
+                Order::Descending => cursor.prev(),
+            }
+        }
+        cursor.status()?;
         Ok(count)
     }
 

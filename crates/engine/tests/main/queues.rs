@@ -1,8 +1,9 @@
 //! Scans over stretches of tombstones: they skip what is known to be dead, and nothing else.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use alluvium::{Background, Db, Persist, Read, Snapshot};
+use alluvium::{Background, Db, Persist, Put, Read, Snapshot};
 use alluvium_testkit::{Choices, SeededRandom, SimClock};
 
 use crate::support::{pairs, tiny};
@@ -102,4 +103,45 @@ fn a_queue_shows_what_comes_back_at_its_head() {
     assert_eq!(head(&db), None);
     assert_eq!(before.count().unwrap(), 1000);
     assert_eq!(before.first().unwrap().unwrap().0, key(0));
+}
+
+/// What a visitor is shown is what the iterator hands out, both ways, and it can stop.
+#[test]
+fn visitors_see_what_iterators_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = Db::builder(dir.path()).default_keyspace(tiny()).open().unwrap();
+    for round in 0..3 {
+        for n in (round..500).step_by(2) {
+            let expiring = Put { ttl: Some(Duration::from_hours(1)), ..Put::default() };
+            if n % 3 == 0 {
+                db.default_keyspace().put(key(n), vec![round as u8; 40], expiring).unwrap();
+            } else {
+                db.insert(key(n), vec![round as u8; 40]).unwrap();
+            }
+        }
+        for n in (100..140).chain(490..500) {
+            db.remove(key(n)).unwrap();
+        }
+    }
+    let all = pairs(&db);
+    let mut shown = Vec::new();
+    let mut show = |key: &[u8], value: &[u8]| {
+        shown.push((key.to_vec(), value.to_vec()));
+        std::ops::ControlFlow::Continue(())
+    };
+    db.iter().visit(&mut show).unwrap();
+    db.iter().visit_back(&mut show).unwrap();
+    let reversed = all.iter().rev();
+    assert!(shown.iter().eq(all.iter().chain(reversed)));
+    let mut count = 0;
+    let stop = |_: &[u8], _: &[u8]| {
+        count += 1;
+        if count % 7 == 0 {
+            std::ops::ControlFlow::Break(())
+        } else {
+            std::ops::ControlFlow::Continue(())
+        }
+    };
+    db.iter().visit(stop).unwrap();
+    assert_eq!(count, 7);
 }

@@ -14,7 +14,8 @@
 //! A front that walked over many dead entries takes note of them, and a scan that meets what is known
 //! to be dead seeks over it: see [`crate::dead_runs`].
 
-use std::ops::ControlFlow;
+mod visit;
+
 use std::sync::Arc;
 
 use alluvium_base::{Bytes, InternalIterator, MergingIterator, Seq};
@@ -26,6 +27,8 @@ use crate::resolve::{Meaning, ReadTime, resolve};
 use crate::source::Source;
 use crate::view::TreeView;
 use crate::{Error, Result};
+
+pub use visit::Visit;
 
 /// A key and its value, as shared bytes that outlive the scan.
 pub type KeyValue = (Bytes, Bytes);
@@ -115,53 +118,6 @@ impl Scan {
             count += 1;
         }
         Ok(count)
-    }
-}
-
-/// What [`Scan::visit`] and [`Scan::visit_back`] call for each entry, with its key and its value.
-pub trait Visit: FnMut(&[u8], &[u8]) -> ControlFlow<()> {}
-
-impl<F: FnMut(&[u8], &[u8]) -> ControlFlow<()>> Visit for F {}
-
-impl Scan {
-    /// Shows each entry that is left to `visit`, in order, until it breaks. Keys and values are only
-    /// borrowed: for a long scan this takes about half the time of the iterator, whose items outlive
-    /// it.
-    ///
-    /// Errors as for the iterator, at the entry that could not be read.
-    ///
-    /// ```
-    /// use std::ops::ControlFlow;
-    /// use alluvium::{Db, Read};
-    /// let db = Db::in_memory()?;
-    /// db.insert("silt", "1")?;
-    /// db.insert("sand", "22")?;
-    /// let mut bytes = 0;
-    /// db.iter().visit(|_key, value| {
-    ///     bytes += value.len();
-    ///     ControlFlow::Continue(())
-    /// })?;
-    /// assert_eq!(bytes, 3);
-    /// # Ok::<(), alluvium::Error>(())
-    /// ```
-    pub fn visit(mut self, mut visit: impl Visit) -> Result<()> {
-        while let Some(shown) = self.step(|open| open.visit_front(&mut visit)) {
-            if shown?.is_break() {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// [`Scan::visit`] from the other end, in descending order.
-    pub fn visit_back(mut self, mut visit: impl Visit) -> Result<()> {
-        let mut value = Vec::new();
-        while let Some(shown) = self.step(|open| open.visit_back(&mut value, &mut visit)) {
-            if shown?.is_break() {
-                break;
-            }
-        }
-        Ok(())
     }
 }
 
@@ -266,31 +222,6 @@ impl OpenScan {
         Ok(self.advance_front()?.map(|skip| {
             let cursor = &self.front.as_ref().expect("it was just advanced").cursor;
             (cursor.key_bytes(), value_of(cursor.value_bytes(), skip))
-        }))
-    }
-
-    /// Shows the next visible entry at the front; `None` at the end.
-    fn visit_front(&mut self, visit: &mut impl Visit) -> Result<Option<ControlFlow<()>>> {
-        Ok(self.advance_front()?.map(|skip| {
-            let cursor = &self.front.as_ref().expect("it was just advanced").cursor;
-            visit(cursor.key().user_key, &cursor.value()[skip..])
-        }))
-    }
-
-    /// Shows the next visible entry at the back; `None` at the end. `value` is reused: by the time
-    /// at which the entry is known to be the visible one, the cursor is beyond it.
-    fn visit_back(
-        &mut self,
-        value: &mut Vec<u8>,
-        visit: &mut impl Visit,
-    ) -> Result<Option<ControlFlow<()>>> {
-        let advanced = self.advance_back(|cursor, skip| {
-            value.clear();
-            value.extend_from_slice(&cursor.value()[skip..]);
-        })?;
-        Ok(advanced.map(|()| {
-            let back = self.back.as_ref().expect("it was just advanced");
-            visit(&back.key, value)
         }))
     }
 

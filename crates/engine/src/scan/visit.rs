@@ -2,6 +2,8 @@
 
 use std::ops::ControlFlow;
 
+use alluvium_base::InternalIterator;
+
 use super::{OpenScan, Scan};
 use crate::Result;
 

@@ -323,7 +323,7 @@ impl Half {
         {
             return Ok(Look::Outside);
         }
-        let is_decided = self.has_decided && entry.user_key == self.key;
+        let is_decided = self.has_decided && is_same(entry.user_key, &self.key);
         if entry.seq > place.seq || is_decided {
             return Ok(Look::PassedOver);
         }
@@ -354,11 +354,18 @@ impl Half {
                 };
             }
             self.cursor.prev()?;
-            if !self.cursor.is_valid() || self.cursor.key().user_key != self.key {
+            if !self.cursor.is_valid() || !is_same(self.cursor.key().user_key, &self.key) {
                 return Ok(visible);
             }
         }
     }
+}
+
+/// Whether two neighbours in a scan are one key. Those that are not differ in their last byte nearly
+/// always, and a look at it is cheaper than a call to compare them.
+#[inline]
+fn is_same(a: &[u8], b: &[u8]) -> bool {
+    a.last() == b.last() && a == b
 }
 
 /// The caller's bytes of a stored value.

@@ -166,8 +166,9 @@ impl DeadRuns {
     /// the walk, the walk counts; else the next one will.
     fn watch(&self, walk: &Walk<'_>) {
         let Some(commit) = self.commit.upgrade() else { return };
-        // Whoever gets a sequence after this one takes the lock after us, and finds the stretch.
-        let commit = commit.lock();
+        // Whoever gets a sequence after this one takes the lock after us, and finds the stretch. A
+        // reader does not wait for writers: another walk will come by.
+        let Some(commit) = commit.try_lock() else { return };
         let since = commit.next_seq.prev();
         let mut runs = self.runs.lock();
         let start = match runs.at(walk.start) {

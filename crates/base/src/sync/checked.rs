@@ -53,6 +53,12 @@ impl<T> Mutex<T> {
     pub fn lock(&self) -> MutexGuard<'_, T> {
         MutexGuard { mutex: self, held: Some(unpoisoned(self.0.lock())) }
     }
+
+    /// Takes the lock if nobody has it.
+    #[track_caller]
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        self.0.try_lock().ok().map(|held| MutexGuard { mutex: self, held: Some(held) })
+    }
 }
 
 impl<T: Default> Default for Mutex<T> {

@@ -4,6 +4,7 @@
 //! not know: conditional writes, many keys at once, scans that live across flushes and compactions,
 //! checkpoints. All of it follows from a seed alone, never from an answer.
 
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Bound;
 
@@ -112,7 +113,12 @@ pub enum Answer {
     Scans(Vec<Pairs>),
     /// All that is visible.
     Content(Content),
+    /// All that is visible after a power cut, and when it expires, where it does.
+    Recovered(Content, Expiries),
 }
+
+/// When keys expire, by keyspace and key.
+pub type Expiries = BTreeMap<(u8, Vec<u8>), u64>;
 
 impl Answer {
     /// A number that differs where answers differ, as good as surely.

@@ -136,8 +136,7 @@ impl Reference {
             }
             Op::Crash { .. } => {
                 self.forget_readers();
-                self.settle(found)?;
-                self.content()
+                self.settle(found)?
             }
             Op::Insert { .. }
             | Op::PutExpiring { .. }
@@ -155,14 +154,35 @@ impl Reference {
     }
 
     /// After a power cut: what was found must be a prefix with everything durable in it.
-    fn settle(&mut self, found: &Answer) -> Result<(), String> {
-        let Answer::Content(content) = found else {
+    fn settle(&mut self, found: &Answer) -> Result<Answer, String> {
+        let Answer::Recovered(content, expiries) = found else {
             return Err(format!("after a power cut: {found:?}"));
         };
-        let prefixes = self.oracle.check_prefix(content, self.clock.now());
+        let now_ms = self.clock.now();
+        let prefixes = self.oracle.check_prefix(content, now_ms);
         let prefixes = prefixes.map_err(|mismatch| mismatch.to_string())?;
-        self.oracle.recover_to(prefixes[prefixes.len() - 1]);
-        Ok(())
+        // The same value may have been written twice, to expire at different moments. Prefixes that
+        // agree in this, too, are the same for ever.
+        let explains = |&at: &usize| {
+            let keys = content
+                .iter()
+                .flat_map(|(&slot, entries)| entries.keys().map(move |key| (slot, key)));
+            keys.into_iter().all(|(slot, key)| {
+                self.expires(slot, key, at, expiries.get(&(slot, key.clone())).copied())
+            })
+        };
+        let at = prefixes.into_iter().rfind(explains).ok_or("values expire at the wrong time")?;
+        self.oracle.recover_to(at);
+        Ok(Answer::Recovered(self.oracle.content(at, now_ms), expiries.clone()))
+    }
+
+    /// Whether the key expires at this moment, or never, after the first `at` commits.
+    fn expires(&self, slot: u8, key: &[u8], at: usize, expiry_ms: Option<u64>) -> bool {
+        let is_there = |moment_ms| self.oracle.get(slot, key, at, moment_ms).is_some();
+        match expiry_ms {
+            None => is_there(u64::MAX),
+            Some(ms) => ms > 0 && is_there(ms - 1) && !is_there(ms),
+        }
     }
 
     fn content(&self) -> Answer {
@@ -178,8 +198,7 @@ impl Reference {
         of_snapshot.unwrap_or_else(|| (self.oracle.len(), self.clock.now()))
     }
 
-    /// The oracle knows values, not when they expire: that an expiry is still to come is checked
-    /// instead.
+    /// When a value expires, the oracle is not asked, but what it finds before and after.
     fn get(&self, slot: u8, key: &[u8], view: View, found: &Answer) -> Result<Answer, String> {
         if !self.oracle.has_keyspace(slot) {
             return Ok(Answer::Refused);
@@ -187,8 +206,9 @@ impl Reference {
         let (at, at_ms) = self.point(view);
         let expected = self.oracle.get(slot, key, at, at_ms).map(<[u8]>::to_vec);
         let expiry_ms = if let Answer::Value(_, expiry_ms) = found { *expiry_ms } else { None };
-        if expiry_ms.is_some_and(|expiry_ms| expiry_ms <= at_ms || expected.is_none()) {
-            return Err(format!("at {at_ms}, an expiry that has been: {found:?}"));
+        let is_there = expected.is_some();
+        if is_there && !self.expires(slot, key, at, expiry_ms) || !is_there && expiry_ms.is_some() {
+            return Err(format!("at {at_ms}, it expires at another moment: {found:?}"));
         }
         Ok(Answer::Value(expected, expiry_ms))
     }

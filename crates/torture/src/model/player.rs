@@ -24,7 +24,9 @@ use alluvium_testkit::{
 };
 
 use super::action::{Action, Answer, OPEN_SCANS, Pairs, end_of};
-use super::point::{Point, StillClock, owned, put_if, read_content, sound, to_pairs};
+use super::point::{
+    Point, StillClock, owned, put_if, read_content, read_expiries, sound, to_pairs,
+};
 use super::roundabout;
 use crate::option_sets::OptionSet;
 
@@ -242,7 +244,9 @@ impl Player {
             Op::Reopen => return Answer::Scans(self.reopen()),
             Op::Kill => return Answer::Content(self.restart(self.disk.kill())),
             Op::Crash { seed } => {
-                return Answer::Content(self.restart(self.disk.crash(Survival::Random(*seed))));
+                let content = self.restart(self.disk.crash(Survival::Random(*seed)));
+                let expiries = read_expiries(self.db(), &content);
+                return Answer::Recovered(content, expiries);
             }
             Op::Insert { .. } | Op::PutExpiring { .. } | Op::Remove { .. } | Op::Batch { .. } => {
                 unreachable!("it writes")

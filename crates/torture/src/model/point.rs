@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use alluvium::{
-    Bytes, Clock, Condition, Db, ErrorKind, Keyspace, Put, Read, ReadSource, Result as DbResult,
-    SnapshotView,
+    Bytes, Clock, Condition, Db, ErrorKind, Expiry, Keyspace, Put, Read, ReadSource,
+    Result as DbResult, SnapshotView,
 };
-use alluvium_testkit::{Content, SimClock};
+use alluvium_testkit::{Content, SimClock, keyspace_name};
 
-use super::action::{Answer, OnlyIf, Pairs};
+use super::action::{Answer, Expiries, OnlyIf, Pairs};
 
 /// A clock that nobody's waiting moves: it shows the time of a [`SimClock`], and moves only when a
 /// test moves that. How long writes are held back differs from one set of options to the next, and
@@ -70,6 +70,20 @@ pub(super) fn read_content(db: &Db) -> Content {
         content.insert(slot, to_pairs(keyspace.iter()).into_iter().collect());
     }
     content
+}
+
+/// When the keys of `content` expire, those that do.
+pub(super) fn read_expiries(db: &Db, content: &Content) -> Expiries {
+    let mut expiries = Expiries::new();
+    for (&slot, entries) in content {
+        let keyspace = sound(db.find_keyspace(&keyspace_name(slot))).expect("it was just read");
+        for key in entries.keys() {
+            if let Some(Expiry::AtMs(at_ms)) = sound(keyspace.expires_at(key)) {
+                expiries.insert((slot, key.clone()), at_ms);
+            }
+        }
+    }
+    expiries
 }
 
 /// Writes on a condition.

@@ -7,6 +7,7 @@
 //! | `fuzz` | runs the fuzz targets on all cores, for as long as it is told |
 //! | `concurrency` | models of what threads share, schedules of the whole engine, sanitizers |
 //! | `torture` | tries to lose data, for as long as it is told, and publishes the figures |
+//! | `bench-gate` | fails when we have become slower, compared with fjall in the same run |
 //! | `ci` | everything a change must pass, in order; `.ci/run` runs exactly this |
 //!
 //! Each chore is a function from the repository to an outcome; only this file turns outcomes into
@@ -17,6 +18,7 @@
     reason = "chores read the real disk and the real clock; nothing here is ever simulated"
 )]
 
+mod bench_gate;
 mod ci;
 mod concurrency;
 mod fuzz;
@@ -59,6 +61,8 @@ enum Chore {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Compare with fjall in one run, and fail below the floors; for a nightly run.
+    BenchGate(bench_gate::Arguments),
     /// Run everything a change must pass.
     Ci {
         /// Leave out the release build, the fuzz smoke and miri.
@@ -93,6 +97,7 @@ fn main() -> Result<ExitCode> {
             concurrency::run(&ci::machine::Machine::new(&root), &arguments)?
         }
         Chore::Torture { arguments } => torture::run(&root, &arguments)?,
+        Chore::BenchGate(arguments) => bench_gate::run(&root, &arguments)?,
         Chore::Ci { fast } => {
             ci::run(&root, if fast { ci::Extent::Fast } else { ci::Extent::Full })
         }

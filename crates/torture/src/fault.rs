@@ -136,8 +136,10 @@ fn find(trial: &Trial, run: &Run, what: &str, disk: &SimFs, from: usize) -> Resu
     let (db, found) = open(disk).map_err(|error| format!("{what}: {error}"))?;
     let sought = run.history.find(&found, from, run.clock.now());
     sought.map_err(|lost| format!("{what}: {lost}"))?;
-    // A file system whose log of names fails goes off; none goes on as if nothing had happened.
-    if trial.fault == Fault::SyncFailsOnce && trial.is_of_folder {
+    // Only a sync that lost something leaves what looks durable and is not; the layer `crash` cuts the
+    // power after all else. A file system whose log of names fails goes off: none goes on as if
+    // nothing had happened.
+    if trial.fault != Fault::SyncFailsOnce || trial.is_of_folder {
         return Ok(());
     }
     let left = disk.crash(Survival::None);

@@ -81,6 +81,7 @@ impl Core {
         };
         let id = keyspace.id;
         let version = Arc::clone(&keyspace.version);
+        let tree = Arc::clone(self.view.load().tree(id)?);
         // No batch comes to it any more, and those that did come first in the order: none of them
         // may be lost while the drop survives.
         let end = {
@@ -89,12 +90,19 @@ impl Core {
             self.install(|view| view.set(id, None));
             commit.log.end()
         };
-        self.sync_to(end)?;
-        let mut edit = VersionEdit::new(Cause::DropKeyspace, self.clock.now_ms());
-        edit.dropped.push(id);
-        if !is_planted(Bug::DropNotLogged) {
-            self.apply(&mut manifest, edit)?;
+        let dropped = self.sync_to(end).and_then(|()| {
+            let mut edit = VersionEdit::new(Cause::DropKeyspace, self.clock.now_ms());
+            edit.dropped.push(id);
+            if is_planted(Bug::DropNotLogged) {
+                return Ok(());
+            }
+            self.apply(&mut manifest, edit)
+        });
+        if dropped.is_err() {
+            // Poisoned by that: it takes no writes, and reads go on.
+            self.install(|view| view.set(id, Some(TreeView::clone(&tree))));
         }
+        dropped?;
         self.schedule.lock().forget(id);
         self.release_log(&manifest);
         drop(manifest);

@@ -7,7 +7,7 @@ use alluvium_base::checksum::crc32;
 use alluvium_base::{Bytes, FileNumber, FileNumbers, Seq, StdFs};
 use alluvium_benches::{criterion, record};
 use alluvium_testkit::SeededRandom;
-use alluvium_wal::{Wal, WalConfig, WalMode, WalOptions, WalWriter, start};
+use alluvium_wal::{EarlierSegments, Wal, WalConfig, WalMode, WalOptions, WalWriter, start};
 use criterion::{Criterion, Throughput};
 
 /// A log that lets go of what is behind it, so that a run takes no more than a few segments.
@@ -29,7 +29,7 @@ impl Log {
             dir: dir.to_owned(),
             numbers: Arc::new(FileNumbers::starting_at(FileNumber(1))),
             options,
-            recovered: Vec::new(),
+            earlier: EarlierSegments::default(),
         };
         let (writer, wal) = start(config).expect(DISK);
         Self { writer, wal, seq: Seq::ZERO, released_at_bytes: 0 }
@@ -40,7 +40,7 @@ impl Log {
         self.writer.append(self.seq, self.seq, payload, crc32(payload)).expect(DISK);
         if self.writer.end().0 > self.released_at_bytes + 2 * SEGMENT_BYTES {
             self.released_at_bytes = self.writer.end().0;
-            self.wal.release(self.seq, self.wal.active()).expect(DISK);
+            self.wal.release(self.wal.first_needed(self.seq)).expect(DISK);
         }
     }
 }

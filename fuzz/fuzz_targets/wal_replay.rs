@@ -11,7 +11,10 @@ use alluvium_fuzz::input::{Input, Mode};
 use alluvium_fuzz::memory::Budget;
 use alluvium_fuzz::{log_bytes, samples};
 use alluvium_testkit::{SimFs, Survival};
-use alluvium_wal::{Replayed, WalConfig, WalMode, WalOptions, renew, replay, settle, start};
+use alluvium_wal::{
+    EarlierSegments, KnownSegments, Replayed, WalConfig, WalMode, WalOptions, renew, replay, settle,
+    start,
+};
 use libfuzzer_sys::fuzz_target;
 
 const MEMORY: &str = "memory has no way to fail";
@@ -30,7 +33,7 @@ fn write(fs: &dyn Fs, number: u64, bytes: &[u8]) {
 
 fn read(fs: &dyn Fs) -> Result<(Records, Replayed)> {
     let mut records = Records::new();
-    let replayed = replay(fs, Path::new(DIR), None, &mut |first, payload, _at| {
+    let replayed = replay(fs, Path::new(DIR), KnownSegments::default(), &mut |first, payload, _at| {
         records.push((first, payload));
         Ok(())
     })?;
@@ -39,13 +42,13 @@ fn read(fs: &dyn Fs) -> Result<(Records, Replayed)> {
 }
 
 /// Opens the log for writing behind what it holds, and hands `next` file numbers on.
-fn open(fs: &Arc<dyn Fs>, mode: WalMode, replayed: &Replayed, next: u64) -> Result<Opened> {
+fn open(fs: &Arc<dyn Fs>, mode: WalMode, earlier: EarlierSegments, next: u64) -> Result<Opened> {
     start(WalConfig {
         fs: Arc::clone(fs),
         dir: DIR.into(),
         numbers: Arc::new(FileNumbers::starting_at(FileNumber(next))),
         options: WalOptions { segment_size: 1 << 10, mode, create_ahead: false },
-        recovered: replayed.segments.clone(),
+        earlier,
     })
 }
 
@@ -57,7 +60,7 @@ fn go_on(fs: &Arc<dyn Fs>, mode: WalMode, (records, replayed): (&Records, &Repla
     renew(&**fs, dir, replayed).expect("what was replayed can be written again");
     let (again, replayed) = read(&**fs).expect("it is renewed");
     assert!(again == *records, "renewing changed the log");
-    settle(&**fs, dir, &replayed).expect("what was replayed can be settled");
+    let earlier = settle(&**fs, dir, &replayed).expect("what was replayed can be settled");
     let (again, settled) = read(&**fs).expect("it is settled");
     assert!(again == *records && settled.torn.is_none(), "settling changed the log");
     let last = settled.segments.last().map_or(Seq::ZERO, |segment| segment.last_seq);
@@ -65,7 +68,7 @@ fn go_on(fs: &Arc<dyn Fs>, mode: WalMode, (records, replayed): (&Records, &Repla
         return;
     }
     let (mut writer, wal) =
-        open(fs, mode, &settled, next).expect("a settled log can be written to");
+        open(fs, mode, earlier, next).expect("a settled log can be written to");
     let seq = last.next();
     let end = writer.append(seq, seq, b"new", crc32(b"new")).expect(MEMORY);
     wal.sync_to(end).expect(MEMORY);
@@ -106,7 +109,7 @@ fn written_log(input: &mut Input<'_>, mode: WalMode) -> Written {
     let disk = SimFs::new(0);
     disk.create_dir_all(Path::new(DIR)).and_then(|()| disk.sync_dir(Path::new("/"))).expect(MEMORY);
     let fs: Arc<dyn Fs> = Arc::new(disk.clone());
-    let (mut writer, wal) = open(&fs, mode, &Replayed::default(), 1).expect(MEMORY);
+    let (mut writer, wal) = open(&fs, mode, EarlierSegments::default(), 1).expect(MEMORY);
     let (mut records, mut durable) = (Records::new(), 0);
     for _ in 0..input.byte() % 32 {
         let byte = input.byte();

@@ -13,7 +13,7 @@ use alluvium_base::{
 };
 use alluvium_table::{Compression, FilterKind, TableBuilder, TableOptions};
 use alluvium_testkit::{SimClock, SimFs, Survival};
-use alluvium_wal::{WalConfig, WalMode, WalOptions, start};
+use alluvium_wal::{EarlierSegments, WalConfig, WalMode, WalOptions, start};
 
 use crate::folder::{self, Files};
 use crate::table_bytes::{KEYSPACE, NUMBER};
@@ -68,7 +68,7 @@ pub fn log_segments() -> Vec<Vec<u8>> {
         dir: dir.to_owned(),
         numbers: Arc::clone(&numbers),
         options,
-        recovered: Vec::new(),
+        earlier: EarlierSegments::default(),
     };
     let (mut writer, wal) = start(config).expect(GOOD);
     for n in 1..=14 {

@@ -115,6 +115,12 @@ bugs! {
     FailedSyncRetried, None, "";
     /// Recovery writes what a failed sync may have dropped to where it was.
     RenewedInPlace, None, "";
+    /// A sync is reported before what an earlier process left unsynced is durable.
+    SyncedBeforeSettled, None, "";
+    /// The log goes on behind a sealed end as if all before it were durable.
+    SealedTakenForDurable, None, "";
+    /// An open reads log segments that are garbage.
+    GarbageSegmentsRead, None, "";
     /// CURRENT is put in place before its content is synced.
     CurrentContentUnsynced, None, "";
     /// A log segment takes records before its name is durable.
@@ -138,7 +144,7 @@ bugs! {
     /// A snapshot stands one sequence too early.
     SnapshotTooEarly, None, "";
     /// A put into a stretch of keys that scans skip as dead does not cut it.
-    DeadRunNotCut, None, "";
+    DeadStretchNotCut, None, "";
     /// Compaction takes no notice of snapshots.
     SnapshotsForgotten, None, "";
     /// Compaction judges expiry by the present, though a snapshot stands in the past.

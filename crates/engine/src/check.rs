@@ -3,14 +3,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use alluvium_base::{Bytes, FileName, FileNumber, Fs, KeyspaceId, Seq};
+use alluvium_base::{Bytes, FileName, Fs, KeyspaceId, Seq};
 use alluvium_manifest::{Manifest, TableMeta};
 use alluvium_table::{BlockCache, Table};
-use alluvium_wal::{RecordAt, replay};
+use alluvium_wal::{KnownSegments, RecordAt, replay};
 
 use crate::core::check_identity;
 use crate::recovery::{list_files, missing_is_damage, parse_stored_options};
 use crate::replay::RecordOrder;
+use crate::survey::known_segments;
 use crate::{Error, Result};
 
 /// How much [`check`] reads.
@@ -64,7 +65,7 @@ pub fn check(fs: Arc<dyn Fs>, dir: impl AsRef<Path>, depth: Depth) -> Result<Che
     match Manifest::recover(Arc::clone(&fs), dir) {
         Ok(recovered) => {
             let mut order = RecordOrder::new(dir, &recovered.state);
-            let known = recovered.state.log;
+            let known = known_segments(&recovered.state);
             check_log(&*fs, dir, known, &mut report, &mut |first, payload, at| {
                 order.check(first, &payload, at.segment, at.offset).map(drop)
             });
@@ -76,7 +77,8 @@ pub fn check(fs: Arc<dyn Fs>, dir: impl AsRef<Path>, depth: Depth) -> Result<Che
         Err(error) => {
             report.damage.push(error);
             // What the records say cannot be judged without the manifest; that they are sound can.
-            check_log(&*fs, dir, None, &mut report, &mut |_, _, _| Ok(()));
+            let known = KnownSegments::default();
+            check_log(&*fs, dir, known, &mut report, &mut |_, _, _| Ok(()));
         }
     }
     Ok(report)
@@ -89,7 +91,7 @@ fn note(damage: &mut Vec<Error>, result: Result<()>) {
 fn check_log(
     fs: &dyn Fs,
     dir: &Path,
-    known: Option<FileNumber>,
+    known: KnownSegments,
     report: &mut CheckReport,
     each: &mut dyn FnMut(Seq, Bytes, RecordAt) -> Result<()>,
 ) {

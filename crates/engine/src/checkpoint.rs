@@ -21,6 +21,7 @@ impl Core {
     pub(crate) fn checkpoint(&self, to: &Path) -> Result<()> {
         let _inside = self.enter()?;
         self.check_writable()?;
+        self.settle_recovered()?;
         prepare_target(&*self.fs, to)?;
         let manifest = self.manifest.lock();
         for keyspace in manifest.state().keyspaces.values() {

@@ -76,6 +76,10 @@ impl Core {
     /// Writes a batch: visible when this returns, and as durable as `persist` says. Answers where
     /// its record ends in the log.
     pub(crate) fn write(&self, batch: &PreparedBatch, persist: Persist) -> Result<LogEnd> {
+        if persist == Persist::Sync {
+            // First: where that fails, nothing is written.
+            self.settle_recovered()?;
+        }
         let written = self.write_if(batch, |_, _| Ok(true), |_, _| {})?;
         let log_end = written.expect("no condition was set");
         if persist == Persist::Sync {
@@ -152,8 +156,10 @@ impl Core {
         })
     }
 
-    /// Returns once the log is durable up to `end`; a failure poisons the database.
+    /// Returns once the log is durable up to `end`, and everything before it; a failure of the log
+    /// poisons the database.
     pub(crate) fn sync_to(&self, end: LogEnd) -> Result<()> {
+        self.settle_recovered()?;
         self.wal.sync_to(end).inspect_err(|error| {
             if !is_planted(Bug::FailedSyncRetried) {
                 self.poison(error);
@@ -217,7 +223,7 @@ fn insert(view: &ReadView, payload: &Bytes, first: Seq) {
         let seq = first.plus(at as u64);
         let (key, kind) = (entry.key.clone(), entry.kind);
         tree.active.memtable.insert(payload, entry.key, entry.value, seq, kind);
-        tree.dead_runs.wrote(&payload[key], kind);
+        tree.dead_stretches.wrote(&payload[key], kind);
     }
 }
 

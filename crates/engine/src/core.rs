@@ -22,11 +22,11 @@ use alluvium_base::sync::{
 };
 use alluvium_base::{Clock, FileName, FileNumber, FileNumbers, Fs, KeyspaceId, Seq};
 use alluvium_compaction::GcContext;
-use alluvium_manifest::{Manifest, TableMeta, Version, VersionEdit};
+use alluvium_manifest::{KeyspaceState, Manifest, State, TableMeta, Version, VersionEdit};
 use alluvium_table::{BlockCache, Table};
 use alluvium_wal::{Wal, WalWriter};
 
-use crate::dead_runs::DeadRuns;
+use crate::dead_stretches::DeadStretches;
 use crate::durable::DurabilityQueue;
 use crate::options::{Background, Persist};
 use crate::publish::Publisher;
@@ -34,6 +34,7 @@ use crate::schedule::Scheduler;
 use crate::snapshot::SnapshotRegistry;
 use crate::stall::Stalls;
 use crate::stats::Counters;
+use crate::unsettled::Unsettled;
 use crate::view::{OpenTables, ReadView, Run, TreeView};
 use crate::{Error, ErrorKind, Result};
 
@@ -58,6 +59,7 @@ pub(crate) struct Core {
     pub(crate) installing: Mutex<()>,
     pub(crate) view: ArcSwap<ReadView>,
     pub(crate) publisher: Publisher,
+    pub(crate) unsettled: Unsettled,
 
     /// Every open table of every live version. A leaf lock.
     pub(crate) tables: Mutex<HashMap<FileNumber, Arc<Table>>>,
@@ -152,6 +154,7 @@ impl Core {
     pub(crate) fn apply(&self, manifest: &mut Manifest, mut edit: VersionEdit) -> Result<()> {
         // So that a log that is cut short, or lost, is noticed.
         edit.log = Some(self.wal.active());
+        edit.log_first = Some(self.wal.first_needed(flushed_by(manifest.state(), Some(&edit))));
         let before = manifest.number();
         manifest.apply(edit).inspect_err(|error| {
             let is_forgiven = is_planted(Bug::ManifestGoesOnBehindGarbage);
@@ -170,8 +173,8 @@ impl Core {
     }
 
     /// For a keyspace that is new, or newly opened.
-    pub(crate) fn new_dead_runs(&self) -> Arc<DeadRuns> {
-        Arc::new(DeadRuns::new(Arc::downgrade(&self.commit)))
+    pub(crate) fn new_dead_stretches(&self) -> Arc<DeadStretches> {
+        Arc::new(DeadStretches::new(Arc::downgrade(&self.commit)))
     }
 
     /// Replaces the view by a changed copy.
@@ -251,6 +254,19 @@ impl Core {
             tracing::warn!(path = %path.display(), %error, "cannot remove an obsolete file");
         }
     }
+}
+
+/// The sequence up to which all keyspaces have everything in tables, once `edit` is applied.
+pub(crate) fn flushed_by(state: &State, edit: Option<&VersionEdit>) -> Seq {
+    let changes = || edit.iter().flat_map(|edit| &edit.changes);
+    let is_left = |id| edit.is_none_or(|edit| !edit.dropped.contains(&id));
+    let after = |keyspace: &KeyspaceState| {
+        let change = changes().find(|change| change.keyspace == keyspace.id);
+        change.and_then(|change| change.flushed).unwrap_or(keyspace.flushed)
+    };
+    let each = || state.keyspaces.values().filter(|keyspace| is_left(keyspace.id)).map(after);
+    let flushed = if is_planted(Bug::LogReleasedTooFar) { each().max() } else { each().min() };
+    flushed.unwrap_or_default()
 }
 
 /// A table file must be the one the manifest speaks of, not another one in its place.

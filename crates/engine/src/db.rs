@@ -106,6 +106,8 @@ impl Handle {
             let _commit = core.commit.lock();
             core.closed.store(true, Ordering::Release);
         }
+        // While jobs still run: this one is worth the wait, for nothing is durable before it.
+        let settled = core.settle_recovered();
         // Stopped first: a worker whose job is cancelled must not begin it again, over and over.
         core.schedule.stop();
         core.cancel.store(true, Ordering::Release);
@@ -121,7 +123,7 @@ impl Handle {
         let _outside = core.changing_files.write();
         core.wal.stop();
         // A log that is sound is synced even if the manifest failed.
-        let synced = core.sync_to(core.wal.written());
+        let synced = settled.and_then(|_| core.sync_to(core.wal.written()));
         let synced = core.poison_error().map_or(synced, Err);
         core.lock.lock().take();
         synced

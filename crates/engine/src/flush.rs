@@ -25,6 +25,9 @@ pub(crate) const FLUSH_TABLE_BYTES: u64 = 512 << 20;
 impl Core {
     /// Flushes the oldest immutable memtable of `id`, if there is one.
     pub(crate) fn flush_oldest(&self, id: KeyspaceId) -> Result<()> {
+        if self.settle_recovered()? {
+            return Ok(());
+        }
         let view = self.view.load_full();
         let Ok(tree) = view.tree(id) else { return Ok(()) };
         let Some(oldest) = tree.immutable.last() else { return Ok(()) };
@@ -120,13 +123,8 @@ impl Core {
 
     /// Lets go of log segments that hold nothing but what is in tables.
     pub(crate) fn release_log(&self, manifest: &Manifest) {
-        let state = manifest.state();
-        let each = || state.keyspaces.values().map(|keyspace| keyspace.flushed);
-        let flushed = if is_planted(Bug::LogReleasedTooFar) { each().max() } else { each().min() };
-        let (Some(flushed), Some(known)) = (flushed, state.log) else { return };
-        if let Err(error) = self.wal.release(flushed, known) {
+        if let Err(error) = self.wal.release(manifest.state().log_first) {
             tracing::warn!(%error, "cannot remove an obsolete log segment");
-            self.poison_if_final(&error);
         }
     }
 

@@ -245,7 +245,9 @@ mod tests {
             immutable: Vec::new(),
             version: Arc::new(Version::default()),
             tables: Arc::new(OpenTables::default()),
-            dead_runs: Arc::new(crate::dead_runs::DeadRuns::new(std::sync::Weak::new())),
+            dead_stretches: Arc::new(crate::dead_stretches::DeadStretches::new(
+                std::sync::Weak::new(),
+            )),
         };
         let read = tree.rotated(Seq::new(1), LogEnd(1));
         assert!(is_unchanged(&view_of(&read), &read, b"k", Seq::ZERO));

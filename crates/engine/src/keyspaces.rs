@@ -24,6 +24,7 @@ impl Core {
         options.check()?;
         let _inside = self.enter()?;
         self.check_writable()?;
+        self.settle_recovered()?;
         let mut manifest = self.manifest.lock();
         let state = manifest.state();
         if let Some(existing) = state.keyspaces.values().find(|keyspace| keyspace.name == name) {
@@ -61,7 +62,7 @@ impl Core {
             immutable: Vec::new(),
             version: Arc::new(Version::default()),
             tables: Arc::new(OpenTables::default()),
-            dead_runs: self.new_dead_runs(),
+            dead_stretches: self.new_dead_stretches(),
         };
         self.install(|view| view.set(id, Some(tree)));
         Ok(id)
@@ -74,6 +75,7 @@ impl Core {
         if name == DEFAULT_KEYSPACE {
             return Err(Error::invalid("the default keyspace cannot be dropped"));
         }
+        self.settle_recovered()?;
         let mut manifest = self.manifest.lock();
         let found = manifest.state().keyspaces.values().find(|keyspace| keyspace.name == name);
         let Some(keyspace) = found else {

@@ -228,6 +228,7 @@ pub struct Builder {
     pub(crate) log_mode: LogMode,
     pub(crate) log_segment_size: u64,
     pub(crate) max_log_bytes: u64,
+    pub(crate) max_copied_log_bytes: u64,
     pub(crate) background: Background,
     pub(crate) max_manifest_bytes: u64,
 }
@@ -247,6 +248,7 @@ impl Builder {
             log_mode: LogMode::Auto,
             log_segment_size: (64 * MIB).min(memory / 16).max(MIB),
             max_log_bytes: 512 * MIB,
+            max_copied_log_bytes: MIB,
             background: Background::Threads(if cores > 2 { 2 } else { 1 }),
             max_manifest_bytes: REWRITE_MIN_BYTES,
         }
@@ -309,6 +311,14 @@ impl Builder {
     /// bytes: an idle keyspace cannot make the log grow without bound. Default 512 MiB.
     pub fn max_log_bytes(mut self, bytes: u64) -> Self {
         self.max_log_bytes = bytes;
+        self
+    }
+
+    /// How much at the end of the log, in bytes, is copied within `open` when nothing says that it is
+    /// durable: the last process died without a sync. A longer end is flushed to tables instead, in
+    /// the background; what asks for [`Persist::Sync`] meanwhile waits for that. Default 1 MiB.
+    pub fn max_copied_log_bytes(mut self, bytes: u64) -> Self {
+        self.max_copied_log_bytes = bytes;
         self
     }
 

@@ -2,15 +2,14 @@
 //!
 //! ```text
 //!   LOCK ─► survey                                all is read, nothing changed yet
-//!             │
+//!             │  manifest ─► versions              which tables there are
+//!             │  log segments ─► memtables         what came after
 //!             ▼
-//!   CURRENT ─► manifest ─► versions              which tables there are
-//!                          │
-//!                          ▼
-//!   log segments in order ─► memtables            what came after
-//!                          │  (full ones are flushed as they fill: memory is bounded)
-//!                          ▼
-//!   settle the log ─► new segment ─► workers
+//!   a manifest of our own
+//!             ▼
+//!   end the log: what is short is made durable now, what is long later
+//!             ▼  (what does not fit in memory is replayed once more, and flushed as it comes)
+//!   new segment ─► workers
 //! ```
 //!
 //! What results is always a prefix of the commit order with batches whole. Nothing a crash here
@@ -27,20 +26,21 @@ use alluvium_base::sync::atomic::AtomicBool;
 use alluvium_base::sync::{ArcSwap, Mutex, OnceLock, RecursiveRwLock};
 use alluvium_base::{Clock, FileName, FileNumber, FileNumbers, Fs, KeyspaceId, Seq};
 use alluvium_manifest::{Cause, Manifest, ManifestOptions, Recovered, VersionEdit};
-use alluvium_wal::{Replayed, WalConfig, renew, replay, settle, start};
+use alluvium_wal::{EarlierSegments, Replayed, Wal, WalConfig, renew, replay, seal, settle, start};
 
-use crate::core::{CommitState, Core};
+use crate::core::{CommitState, Core, flushed_by};
 use crate::db::DEFAULT_KEYSPACE;
 use crate::durable::DurabilityQueue;
 use crate::options::{Builder, KeyspaceOptions};
 use crate::publish::Publisher;
-use crate::replay::LogReplay;
+use crate::replay::{LogReplay, Memtables};
 use crate::schedule::Scheduler;
 use crate::snapshot::SnapshotRegistry;
 use crate::stall::Stalls;
 use crate::stats::Counters;
-use crate::survey::{Surveyed, survey};
-use crate::view::{ActiveMemtable, ReadView, TreeView};
+use crate::survey::{FoundLog, Surveyed, known_segments, survey};
+use crate::unsettled::Unsettled;
+use crate::view::{ReadView, TreeView};
 use crate::{Error, Result};
 
 /// Opens or creates the database that `builder` describes.
@@ -57,17 +57,16 @@ pub(crate) fn recover(builder: Builder) -> Result<Core> {
     adopt_default_keyspace(&builder, &mut manifest)?;
     crate::options_file::write(&builder)?;
 
-    let (replayed, last_seq, memtables) = replay_log(&builder, &numbers, &mut manifest, &found)?;
-    settle(&*fs, &dir, &replayed)?;
-
+    let EndedLog { earlier, last_seq, memtables, is_settled } =
+        end_log(&builder, &numbers, &mut manifest, found)?;
     let (log, wal) = start(WalConfig {
         fs: Arc::clone(&fs),
         dir: dir.clone(),
         numbers: Arc::clone(&numbers),
         options: builder.wal(),
-        recovered: replayed.segments,
+        earlier,
     })?;
-    name_log(&mut manifest, wal.active(), &*builder.clock)?;
+    name_log(&mut manifest, &wal, &*builder.clock)?;
     let is_other = |name: &&FileName| !is_manifest(name);
     remove_obsolete(&*fs, &dir, names.iter().filter(is_other), &manifest);
 
@@ -90,6 +89,7 @@ pub(crate) fn recover(builder: Builder) -> Result<Core> {
         installing: Mutex::default(),
         view: ArcSwap::default(),
         publisher: Publisher::new(last_seq),
+        unsettled: Unsettled::new(last_seq, is_settled),
         tables: Mutex::new(tables),
         snapshots: SnapshotRegistry::default(),
         schedule: Scheduler::default(),
@@ -106,44 +106,84 @@ pub(crate) fn recover(builder: Builder) -> Result<Core> {
     Ok(core)
 }
 
-/// What is in memtables only, by keyspace.
-type Memtables = BTreeMap<KeyspaceId, ActiveMemtable>;
+/// A log that new records can follow.
+struct EndedLog {
+    earlier: EarlierSegments,
+    last_seq: Seq,
+    memtables: Memtables,
+    /// Whether all of it is durable.
+    is_settled: bool,
+}
 
-/// Makes the log durable as it was found, and replays it.
-fn replay_log(
+/// Ends the log where it stopped, durably where that is quickly done: see
+/// [`Unsettled`](crate::unsettled::Unsettled).
+fn end_log(
+    builder: &Builder,
+    numbers: &Arc<FileNumbers>,
+    manifest: &mut Manifest,
+    found: FoundLog,
+) -> Result<EndedLog> {
+    let (fs, dir) = (&*builder.fs, &builder.dir);
+    let FoundLog { replayed, mut last_seq, memtables } = found;
+    if let Some(torn) = &replayed.torn {
+        tracing::info!(segment = %torn.segment, offset = torn.offset, bytes = torn.dropped_bytes,
+            "dropped the torn end of the log: none of it was acknowledged as durable");
+    }
+    let known = manifest.state().log;
+    let drops_known = known.is_some_and(|known| replayed.drops(known));
+    let forget_known = |manifest: &mut Manifest| {
+        let edit = VersionEdit::new(Cause::Recovery, builder.clock.now_ms());
+        let edit = VersionEdit { log: Some(FileNumber(0)), ..edit };
+        if drops_known { manifest.apply(edit) } else { Ok(()) }
+    };
+    let is_settled =
+        memtables.is_none() || replayed.unsettled_bytes() <= builder.max_copied_log_bytes;
+    if !is_settled {
+        forget_known(manifest)?;
+        let earlier = seal(fs, dir, &replayed)?;
+        let memtables = memtables.unwrap_or_default();
+        return Ok(EndedLog { earlier, last_seq, memtables, is_settled });
+    }
+    // Durable first: a flush during replay may only name what the log would bring back after a
+    // power cut right then.
+    renew(fs, dir, &replayed)?;
+    let memtables = if let Some(memtables) = memtables {
+        memtables
+    } else {
+        let (last, memtables) = replay_again(builder, numbers, manifest, &replayed)?;
+        last_seq = last;
+        memtables
+    };
+    forget_known(manifest)?;
+    let earlier = settle(fs, dir, &replayed)?;
+    Ok(EndedLog { earlier, last_seq, memtables, is_settled })
+}
+
+/// Replays a log that holds more than fits in memory, which was found before: what fills a memtable
+/// is flushed. The log must be durable.
+fn replay_again(
     builder: &Builder,
     numbers: &Arc<FileNumbers>,
     manifest: &mut Manifest,
     found: &Replayed,
-) -> Result<(Replayed, Seq, Memtables)> {
-    let (fs, dir) = (&*builder.fs, &builder.dir);
-    // Durable first: a flush during replay may only name what the log would bring back after a
-    // power cut right then.
-    let known = manifest.state().log;
-    renew(fs, dir, found)?;
+) -> Result<(Seq, Memtables)> {
+    let known = known_segments(manifest.state());
     let mut replaying = LogReplay::new(builder, numbers, manifest);
-    let replayed = replay(fs, dir, known, &mut |first, payload, at| {
+    let replayed = replay(&*builder.fs, &builder.dir, known, &mut |first, payload, at| {
         replaying.record(first, &payload, at.segment, at.offset)
     })?;
     if !replayed.found_the_same(found) {
         let what = "the log reads differently each time: the disk, or its cable, is failing";
-        return Err(Error::corrupt(dir, 0, what));
+        return Err(Error::corrupt(&builder.dir, 0, what));
     }
-    if let Some(torn) = &found.torn {
-        tracing::info!(segment = %torn.segment, offset = torn.offset, bytes = torn.dropped_bytes,
-            "dropped the torn end of the log: none of it was acknowledged as durable");
-    }
-    let (last_seq, memtables) = replaying.finish()?;
-    if known.is_some_and(|known| replayed.drops(known)) {
-        name_log(manifest, FileNumber(0), &*builder.clock)?;
-    }
-    Ok((replayed, last_seq, memtables))
+    replaying.finish()
 }
 
-/// Has the manifest know a log segment that must be there from now on; number 0 for none.
-fn name_log(manifest: &mut Manifest, log: FileNumber, clock: &dyn Clock) -> Result<()> {
+/// Has the manifest know the log segment that must be there from now on, and which are garbage.
+fn name_log(manifest: &mut Manifest, wal: &Wal, clock: &dyn Clock) -> Result<()> {
     let mut edit = VersionEdit::new(Cause::Recovery, clock.now_ms());
-    edit.log = Some(log);
+    edit.log = Some(wal.active());
+    edit.log_first = Some(wal.first_needed(flushed_by(manifest.state(), None)));
     manifest.apply(edit)
 }
 
@@ -155,20 +195,19 @@ fn install_recovered(core: &Core, mut memtables: Memtables) -> Result<()> {
         let file = FileName::Manifest(manifest.number()).in_dir(&core.dir);
         for keyspace in manifest.state().keyspaces.values() {
             let options = parse_stored_options(&file, &keyspace.options)?;
-            let active = memtables
-                .remove(&keyspace.id)
-                .unwrap_or_else(|| ActiveMemtable::new(keyspace.flushed.next()));
+            let recovered = memtables.remove(&keyspace.id);
+            let (active, immutable) = core.unsettled.place(recovered, keyspace.flushed);
             let tree = TreeView {
                 id: keyspace.id,
                 name: keyspace.name.as_str().into(),
                 options: Arc::new(options),
                 active,
-                immutable: Vec::new(),
+                immutable,
                 version: Arc::clone(&keyspace.version),
                 tables: Arc::new(
                     core.open_version(keyspace.id, &keyspace.version).map_err(missing_is_damage)?,
                 ),
-                dead_runs: core.new_dead_runs(),
+                dead_stretches: core.new_dead_stretches(),
             };
             view.set(keyspace.id, Some(tree));
         }
@@ -345,8 +384,8 @@ fn remove_obsolete<'a>(
         FileName::Table(number) => !live.contains(&number),
         FileName::Manifest(number) => number != manifest.number(),
         FileName::CurrentTemporary | FileName::OptionsTemporary | FileName::WalTemporary(_) => true,
-        // Settling the log removed the segments that nobody needs.
-        FileName::Wal(_) | FileName::Current | FileName::Lock | FileName::Options => false,
+        FileName::Wal(number) => number < manifest.state().log_first,
+        FileName::Current | FileName::Lock | FileName::Options => false,
     };
     for name in names.copied().filter(is_obsolete) {
         let path = name.in_dir(dir);

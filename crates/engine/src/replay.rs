@@ -1,4 +1,5 @@
-//! Replay: log records back into memtables, in bounded memory.
+//! Replay: log records back into memtables, in bounded memory, for a log that holds more than
+//! [`Gathering`](crate::gather::Gathering) may.
 //!
 //! Records must follow each other without a gap in their sequences: a missing segment is noticed
 //! whether or not its neighbours verify. Entries that their keyspace has already flushed, and
@@ -32,7 +33,7 @@ pub(crate) struct LogReplay<'a> {
     manifest: &'a mut Manifest,
     flushed: BTreeMap<KeyspaceId, Seq>,
     options: BTreeMap<KeyspaceId, KeyspaceOptions>,
-    memtables: BTreeMap<KeyspaceId, ActiveMemtable>,
+    memtables: Memtables,
     order: RecordOrder,
 }
 
@@ -47,7 +48,12 @@ pub(crate) struct RecordOrder {
     next_keyspace: KeyspaceId,
     /// The last sequence of the last record.
     last: Option<Seq>,
+    /// The entries of the last record.
+    entries: Vec<BatchEntry>,
 }
+
+/// What is in memtables only, by keyspace.
+pub(crate) type Memtables = BTreeMap<KeyspaceId, ActiveMemtable>;
 
 impl RecordOrder {
     pub(crate) fn new(dir: &Path, state: &State) -> Self {
@@ -59,6 +65,7 @@ impl RecordOrder {
             known: state.last_seq,
             next_keyspace: state.next_keyspace,
             last: None,
+            entries: Vec::new(),
         }
     }
 
@@ -70,7 +77,7 @@ impl RecordOrder {
         payload: &Bytes,
         segment: FileNumber,
         offset: u64,
-    ) -> Result<Vec<BatchEntry>> {
+    ) -> Result<&[BatchEntry]> {
         let damage =
             |what: String| Error::corrupt(FileName::Wal(segment).in_dir(&self.dir), offset, what);
         let needed = self.last.unwrap_or(self.flushed).next();
@@ -81,8 +88,13 @@ impl RecordOrder {
                  a log segment was lost or removed"
             )));
         }
-        let entries: Result<Vec<_>> = BatchReader::new(payload).and_then(Iterator::collect);
-        let entries = entries.map_err(|error| damage(error.to_string()))?;
+        self.entries.clear();
+        let entries = &mut self.entries;
+        BatchReader::new(payload)
+            .and_then(|mut batch| {
+                batch.try_for_each(|entry| entry.map(|entry| entries.push(entry)))
+            })
+            .map_err(|error| damage(error.to_string()))?;
         if let Some(stranger) = entries.iter().find(|entry| entry.keyspace >= self.next_keyspace) {
             return Err(damage(format!("keyspace {} never existed", stranger.keyspace.0)));
         }
@@ -92,7 +104,7 @@ impl RecordOrder {
         if !entries.is_empty() {
             self.last = Some(first.plus(entries.len() as u64 - 1));
         }
-        Ok(entries)
+        Ok(&self.entries)
     }
 
     /// The last sequence ever given, after the last record. Fails with [`Error::Corrupt`] when the
@@ -139,20 +151,19 @@ impl<'a> LogReplay<'a> {
         offset: u64,
     ) -> Result<()> {
         let entries = self.order.check(first, payload, segment, offset)?;
-        for (at, entry) in (0..).zip(&entries) {
+        for (at, entry) in (0..).zip(entries) {
             let seq = first.plus(at);
             // No flushed sequence is known of a dropped keyspace.
             if self.flushed.get(&entry.keyspace).is_some_and(|&flushed| seq > flushed) {
-                self.insert(payload, entry, seq);
+                let active = self
+                    .memtables
+                    .entry(entry.keyspace)
+                    .or_insert_with(|| ActiveMemtable::new(seq));
+                let (key, value) = (entry.key.clone(), entry.value.clone());
+                active.memtable.insert(payload, key, value, seq, entry.kind);
             }
         }
         self.flush_full()
-    }
-
-    fn insert(&mut self, payload: &Bytes, entry: &BatchEntry, seq: Seq) {
-        let active =
-            self.memtables.entry(entry.keyspace).or_insert_with(|| ActiveMemtable::new(seq));
-        active.memtable.insert(payload, entry.key.clone(), entry.value.clone(), seq, entry.kind);
     }
 
     /// Flushes memtables over their size, between two batches.
@@ -224,7 +235,7 @@ impl<'a> LogReplay<'a> {
 
     /// The last sequence ever given, and the memtables that are left. Fails as
     /// [`RecordOrder::finish`] does.
-    pub(crate) fn finish(self) -> Result<(Seq, BTreeMap<KeyspaceId, ActiveMemtable>)> {
+    pub(crate) fn finish(self) -> Result<(Seq, Memtables)> {
         Ok((self.order.finish()?, self.memtables))
     }
 }

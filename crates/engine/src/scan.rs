@@ -12,7 +12,7 @@
 //! decides, and the rest are passed over; backwards, the last one at or before it decides.
 //!
 //! A front that walked over many dead entries takes note of them, and a scan that meets what is known
-//! to be dead seeks over it: see [`crate::dead_runs`].
+//! to be dead seeks over it: see [`crate::dead_stretches`].
 
 mod visit;
 
@@ -21,7 +21,7 @@ use std::sync::Arc;
 use alluvium_base::{Bytes, InternalIterator, MergingIterator, Seq};
 use alluvium_table::ReadOptions;
 
-use crate::dead_runs::{WORTH_A_NOTE, Walk};
+use crate::dead_stretches::{WORTH_A_NOTE, Walk};
 use crate::range::Span;
 use crate::resolve::{Meaning, ReadTime, resolve};
 use crate::source::Source;
@@ -150,7 +150,7 @@ impl Place {
 
     /// The end of the dead stretches that begin with the one `key` is in.
     fn behind_dead(&self, key: &[u8]) -> Option<Vec<u8>> {
-        let end_of = |key: &[u8]| self.tree.dead_runs.end_of(key, self.seq, self.now_ms);
+        let end_of = |key: &[u8]| self.tree.dead_stretches.end_of(key, self.seq, self.now_ms);
         let mut end = end_of(key)?;
         while let Some(further) = end_of(&end) {
             end = further;
@@ -198,7 +198,7 @@ impl Place {
             end_key.push(0);
         }
         let walk = Walk { start: &start, end: &end_key, seq: self.seq, now_ms: self.now_ms };
-        self.tree.dead_runs.note(&walk);
+        self.tree.dead_stretches.note(&walk);
     }
 }
 
@@ -293,7 +293,7 @@ impl OpenScan {
             back.dead.entries += 1;
             if is_time_to_look(back.dead.entries)
                 && let Some(start) =
-                    place.tree.dead_runs.start_of(&back.key, place.seq, place.now_ms)
+                    place.tree.dead_stretches.start_of(&back.key, place.seq, place.now_ms)
             {
                 back.cursor.seek_before(&start, Seq::MAX)?;
             }

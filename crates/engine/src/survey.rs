@@ -8,20 +8,23 @@
 //!
 //! A database that this release cannot open must stay openable for the one that can. So every file
 //! that opening depends on is read, and verified as far as opening verifies it, before the first
-//! write. Recovery takes over what was found here; only the log is read again, for its records.
+//! write. Recovery takes over what was found here, what the log holds beyond the tables included,
+//! unless that is too much to hold in memory.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use alluvium_base::{FileName, FileNumber};
-use alluvium_manifest::{Manifest, Recovered};
+use alluvium_base::seeded::{Bug, is_planted};
+use alluvium_base::{FileName, FileNumber, Seq};
+use alluvium_manifest::{Manifest, Recovered, State};
 use alluvium_table::{BlockCache, Table};
-use alluvium_wal::{Replayed, replay};
+use alluvium_wal::{KnownSegments, Replayed, replay};
 
 use crate::core::check_identity;
+use crate::gather::Gathering;
 use crate::options::Builder;
 use crate::recovery::{missing_is_damage, parse_stored_options};
-use crate::replay::RecordOrder;
+use crate::replay::Memtables;
 use crate::{Error, Result};
 
 /// What is there.
@@ -30,26 +33,39 @@ pub(crate) struct Surveyed {
     /// The manifest; `None` where there is no `CURRENT`.
     pub(crate) manifest: Option<Recovered>,
     /// The log.
-    pub(crate) log: Replayed,
+    pub(crate) log: FoundLog,
     /// Every table that the manifest names, open.
     pub(crate) tables: HashMap<FileNumber, Arc<Table>>,
     /// Where their blocks go.
     pub(crate) cache: Arc<BlockCache>,
 }
 
+/// What the log holds.
+#[derive(Debug)]
+pub(crate) struct FoundLog {
+    pub(crate) replayed: Replayed,
+    /// The last sequence ever given.
+    pub(crate) last_seq: Seq,
+    /// What is in no table; `None` where that is too much.
+    pub(crate) memtables: Option<Memtables>,
+}
+
 /// Reads what opening depends on, of the files called `names`, and writes nothing.
 pub(crate) fn survey(builder: &Builder, names: &[FileName]) -> Result<Surveyed> {
     let (fs, dir) = (&builder.fs, &builder.dir);
     let cache = BlockCache::new(builder.cache_bytes as usize);
-    let (mut tables, mut log) = (HashMap::new(), Replayed::default());
+    let mut tables = HashMap::new();
     crate::options_file::refuse_other_versions(&**fs, dir)?;
     if !names.contains(&FileName::Current) {
+        let (replayed, memtables) = (Replayed::default(), Some(Memtables::new()));
+        let log = FoundLog { replayed, last_seq: Seq::ZERO, memtables };
         return Ok(Surveyed { manifest: None, log, tables, cache });
     }
     let manifest = Manifest::recover(Arc::clone(fs), dir)?;
     let path = FileName::Manifest(manifest.number).in_dir(dir);
+    let mut options = BTreeMap::new();
     for keyspace in manifest.state.keyspaces.values() {
-        parse_stored_options(&path, &keyspace.options)?;
+        options.insert(keyspace.id, parse_stored_options(&path, &keyspace.options)?);
         for (_, meta) in keyspace.version.tables() {
             let path = FileName::Table(meta.number).in_dir(dir);
             let file = fs.open(&path).map_err(|error| Error::io("open", &path, error));
@@ -59,10 +75,19 @@ pub(crate) fn survey(builder: &Builder, names: &[FileName]) -> Result<Surveyed> 
             tables.insert(meta.number, table);
         }
     }
-    let mut order = RecordOrder::new(dir, &manifest.state);
-    log = replay(&**fs, dir, manifest.state.log, &mut |first, payload, at| {
-        order.check(first, &payload, at.segment, at.offset).map(drop)
-    })?;
-    order.finish()?;
+    let mut gathering = Gathering::new(dir, &manifest.state, &options);
+    let replayed =
+        replay(&**fs, dir, known_segments(&manifest.state), &mut |first, payload, at| {
+            gathering.record(first, &payload, at.segment, at.offset)
+        })?;
+    let (last_seq, memtables) = gathering.finish()?;
+    let log = FoundLog { replayed, last_seq, memtables };
     Ok(Surveyed { manifest: Some(manifest), log, tables, cache })
+}
+
+/// What a manifest says of the log.
+pub(crate) fn known_segments(state: &State) -> KnownSegments {
+    let first = state.log_first;
+    let first = if is_planted(Bug::GarbageSegmentsRead) { FileNumber(0) } else { first };
+    KnownSegments { first, active: state.log }
 }

@@ -21,7 +21,7 @@ use alluvium_memtable::{Memtable, PackedMemtable};
 use alluvium_table::Table;
 use alluvium_wal::LogEnd;
 
-use crate::dead_runs::DeadRuns;
+use crate::dead_stretches::DeadStretches;
 use crate::options::KeyspaceOptions;
 use crate::{Error, Result};
 
@@ -80,7 +80,7 @@ pub(crate) struct TreeView {
     pub(crate) version: Arc<Version>,
     pub(crate) tables: Arc<OpenTables>,
     /// What all views of the keyspace know of stretches without anything visible.
-    pub(crate) dead_runs: Arc<DeadRuns>,
+    pub(crate) dead_stretches: Arc<DeadStretches>,
 }
 
 /// The memtable that takes writes.

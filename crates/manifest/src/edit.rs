@@ -113,6 +113,9 @@ pub struct VersionEdit {
     /// A log segment that is there from now on, durably: without it, the log was cut. It stays
     /// until a later edit names another. Number 0 says that there need not be any.
     pub log: Option<FileNumber>,
+    /// The first log segment that still holds what is in no table. Those before it are garbage from
+    /// now on: they may be gone, come back after a power cut, or be damaged. Never goes back.
+    pub log_first: Option<FileNumber>,
 }
 
 impl VersionEdit {
@@ -127,6 +130,7 @@ impl VersionEdit {
             changes: Vec::new(),
             last_seq: None,
             log: None,
+            log_first: None,
         }
     }
 }
@@ -137,7 +141,7 @@ impl Serialize for VersionEdit {
         let created: Vec<_> = self.created.iter().map(|(id, name, _)| (id.0, name)).collect();
         let dropped: Vec<_> = self.dropped.iter().map(|id| id.0).collect();
         let options: Vec<_> = self.options.iter().map(|(id, bytes)| (id.0, bytes.len())).collect();
-        let mut fields = to.serialize_struct("VersionEdit", 8)?;
+        let mut fields = to.serialize_struct("VersionEdit", 9)?;
         fields.serialize_field("cause", &self.cause)?;
         fields.serialize_field("at_ms", &self.at_ms)?;
         fields.serialize_field("created", &created)?;
@@ -146,6 +150,7 @@ impl Serialize for VersionEdit {
         fields.serialize_field("changes", &self.changes)?;
         fields.serialize_field("last_seq", &self.last_seq.map(Seq::get))?;
         fields.serialize_field("log", &self.log.map(|number| number.0))?;
+        fields.serialize_field("log_first", &self.log_first.map(|number| number.0))?;
         fields.end()
     }
 }

@@ -18,15 +18,17 @@ use alluvium_base::{Error, FileNumber, KeyspaceId, Seq};
 use crate::edit::VersionEdit;
 
 /// The format of manifests that this program writes.
-pub const FORMAT_VERSION: u32 = 2;
-/// Knew no `LOG` field; all else is the same.
+pub const FORMAT_VERSION: u32 = 3;
+/// Knew no `LOG_FIRST` field; all else is the same.
+const SECOND_VERSION: u32 = 2;
+/// Knew no `LOG` field either.
 const FIRST_VERSION: u32 = 1;
 /// The formats that this program reads, for people.
-pub const READABLE_VERSIONS: &str = "1 and 2";
+pub const READABLE_VERSIONS: &str = "1 to 3";
 
 /// Whether this program reads manifests of a format.
 pub const fn is_readable(version: u32) -> bool {
-    matches!(version, FIRST_VERSION | FORMAT_VERSION)
+    matches!(version, FIRST_VERSION | SECOND_VERSION | FORMAT_VERSION)
 }
 
 /// A version edit as the manifest keeps it.
@@ -85,6 +87,7 @@ mod tag {
     pub(super) const OPTIONS: u64 = 13;
     pub(super) const CHANGE: u64 = 15;
     pub(super) const LOG: u64 = 17;
+    pub(super) const LOG_FIRST: u64 = 19;
 }
 
 /// Tags within a cause.

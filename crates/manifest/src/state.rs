@@ -53,6 +53,8 @@ pub struct State {
     pub last_seq: Seq,
     /// A log segment that must be there.
     pub log: Option<FileNumber>,
+    /// Log segments with smaller numbers are garbage.
+    pub log_first: FileNumber,
 }
 
 impl Default for State {
@@ -70,6 +72,7 @@ impl State {
             next_keyspace: KeyspaceId(0),
             last_seq: Seq::ZERO,
             log: None,
+            log_first: FileNumber(0),
         }
     }
 
@@ -100,6 +103,7 @@ impl State {
         let mut edit = VersionEdit::new(cause, at_ms);
         edit.last_seq = Some(self.last_seq);
         edit.log = self.log;
+        edit.log_first = Some(self.log_first).filter(|first| *first > FileNumber(0));
         for keyspace in self.keyspaces.values() {
             edit.created.push((keyspace.id, keyspace.name.clone(), keyspace.options.clone()));
             let tables = keyspace.version.tables();
@@ -145,6 +149,17 @@ impl State {
         self.last_seq = self.last_seq.max(edit.last_seq.unwrap_or(Seq::ZERO));
         if let Some(log) = edit.log {
             self.log = (log > FileNumber(0)).then_some(log);
+        }
+        if let Some(first) = edit.log_first {
+            if first < self.log_first {
+                let known = self.log_first;
+                return Err(format!("the first log segment goes back from {known} to {first}"));
+            }
+            self.log_first = first;
+        }
+        if let Some(log) = self.log.filter(|log| *log < self.log_first) {
+            let first = self.log_first;
+            return Err(format!("log segment {log} is both needed and, as {first} is, behind"));
         }
         for change in &edit.changes {
             self.change_keyspace(change)?;

@@ -15,14 +15,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use alluvium::{Db, Persist};
+use alluvium::fs::Fs;
+use alluvium::{Db, Depth, Persist};
 use alluvium_testkit::{SimFs, Survival};
 use parking_lot::Mutex;
 
 use crate::layer::{Case, End, Failure, Layer, Threads, needs_nothing};
 use crate::option_sets::{self, OptionSet};
 use crate::states::{Content, differences, read_all};
-use crate::workload::{Run, Step, random_script, script};
+use crate::workload::{DIR, Run, Step, random_script, script};
 
 /// What is counted.
 const IMAGES: &str = "crash images";
@@ -41,7 +42,7 @@ pub const LAYER: Layer = Layer {
 /// Images by chance of one crash point.
 const RANDOM_IMAGES: u64 = 5;
 /// One crash point in so many is also crashed inside its recovery.
-const RECOVERY_EVERY: u64 = 97;
+const RECOVERY_EVERY: u64 = 47;
 /// Steps of a random workload.
 const RANDOM_STEPS: usize = 60;
 
@@ -113,6 +114,16 @@ fn enumerate(case: &Case<'_>, set: OptionSet, script: &[Step]) -> Result<(), Fai
     })
 }
 
+/// A survival by chance that tears the log, if one of a few does: recovery has most to do then.
+fn torn_by(disk: &SimFs, at: u64) -> Survival {
+    let is_torn = |survival: &Survival| {
+        let image: Arc<dyn Fs> = Arc::new(disk.crash(*survival));
+        alluvium::check(image, DIR, Depth::Quick).is_ok_and(|report| report.torn_bytes > 0)
+    };
+    let mut chances = (at..at + RANDOM_IMAGES).map(Survival::Random);
+    chances.find(is_torn).unwrap_or(Survival::Random(at))
+}
+
 /// Looks at images of the disk while the workload stands still.
 struct Watcher {
     seen: Run,
@@ -146,14 +157,14 @@ impl Watcher {
             if self.wants(&trial) {
                 let image = disk.crash(*survival);
                 self.check_checkpoints(&image)
-                    .and_then(|()| self.check_image(&image, history.durable()))
+                    .and_then(|()| self.check_image(&image, history.durable(), at + *images))
                     .map_err(|what| Failure::of(trial(), what))?;
                 *images += 1;
             }
         }
         let trial = || format!("{at}:killed");
         if self.wants(&trial) {
-            self.check_image(&disk.kill(), history.acknowledged())
+            self.check_image(&disk.kill(), history.acknowledged(), at)
                 .map_err(|what| Failure::of(trial(), format!("killed: {what}")))?;
             *images += 1;
         }
@@ -169,7 +180,7 @@ impl Watcher {
 
     /// Crashes at every operation of the recovery from a crash at `at`.
     fn crash_recovery(&self, disk: &SimFs, at: u64, images: &mut u64) -> Result<(), Failure> {
-        let survival = if at.is_multiple_of(2) { Survival::Random(at) } else { Survival::All };
+        let survival = if at.is_multiple_of(2) { torn_by(disk, at) } else { Survival::All };
         let first = disk.crash(survival);
         let found: Arc<Mutex<Vec<(u64, SimFs)>>> = Arc::default();
         let moments = Arc::clone(&found);
@@ -185,7 +196,7 @@ impl Watcher {
         for (n, (then, image)) in found.into_iter().enumerate() {
             let trial = || format!("{at}:{}:then{then}.{}", name_of(survival), n % 3);
             if self.wants(&trial) {
-                self.check_image(&image, self.seen.history.durable())
+                self.check_image(&image, self.seen.history.durable(), at + *images)
                     .map_err(|what| Failure::of(trial(), format!("in recovery: {what}")))?;
                 *images += 1;
             }
@@ -193,8 +204,9 @@ impl Watcher {
         Ok(())
     }
 
-    /// Opens an image and looks at what is there; then writes, crashes and looks again.
-    fn check_image(&self, image: &SimFs, from: usize) -> Result<(), String> {
+    /// Opens an image and looks at what is there; then writes, has the process or the machine die once
+    /// more, and looks again. `turn` decides which.
+    fn check_image(&self, image: &SimFs, from: usize, turn: u64) -> Result<(), String> {
         let Run { clock, set, history, .. } = &self.seen;
         let open = |disk: &SimFs| {
             let opened = set.builder(disk, clock).open();
@@ -203,20 +215,29 @@ impl Watcher {
         let read = |db: &Db| read_all(db).map_err(|error| format!("it cannot be read: {error}"));
         let db = open(image)?;
         let found = read(&db)?;
-        history.find(&found, from, alluvium::Clock::now_ms(clock))?;
+        let now_ms = alluvium::Clock::now_ms(clock);
+        history.find(&found, from, now_ms)?;
 
-        let expected =
-            write_more(&db, found).map_err(|error| format!("it cannot be written: {error}"))?;
-        // The machine crashes while the database is open: no orderly end helps.
-        let again = image.crash(Survival::None);
+        let then = if turn.is_multiple_of(3) { Persist::Sync } else { Persist::Buffer };
+        let expected = write_more(&db, found, then);
+        let expected = expected.map_err(|error| format!("it cannot be written: {error}"))?;
+        // The machine crashes, or the process dies, while the database is open: no orderly end helps.
+        let again = match turn % 3 {
+            0 => image.crash(Survival::None),
+            1 => image.kill(),
+            _ => image.crash(Survival::Random(turn)),
+        };
         drop(db);
-        let found = read(&open(&again)?)?;
+        let mut found = read(&open(&again)?)?;
+        if turn % 3 == 2 && found != expected {
+            // What was written last was not synced.
+            unwrite(&mut found);
+            let sought = history.find(&found, history.durable(), now_ms);
+            return sought.map_err(|lost| format!("after a power cut before any sync: {lost}"));
+        }
         if found != expected {
             let differences = differences(&expected, &found);
-            return Err(format!(
-                "after more writes and a second crash: {}",
-                differences.join("; ")
-            ));
+            return Err(format!("after more writes and a second end: {}", differences.join("; ")));
         }
         Ok(())
     }
@@ -243,19 +264,31 @@ impl Watcher {
     }
 }
 
-/// A batch across keyspaces and a single write, durable; answers what must be there then.
-fn write_more(db: &Db, mut content: Content) -> alluvium::Result<Content> {
-    db.insert("after", "the crash")?;
+/// The keys that are written after a crash, and that no workload has.
+const SINGLE_KEY: &[u8] = b"after";
+const BATCH_KEY: &[u8] = b"after the crash";
+
+/// A single write and a batch across keyspaces; answers what must be there then.
+fn write_more(db: &Db, mut content: Content, persist: Persist) -> alluvium::Result<Content> {
+    db.insert(SINGLE_KEY, "the crash")?;
     let mut batch = db.batch();
     for (name, tree) in &mut content {
         let keyspace = db.find_keyspace(name)?.expect("it was just read");
-        batch.insert(&keyspace, "k00", "after the crash");
-        tree.insert(b"k00".to_vec(), b"after the crash".to_vec());
+        batch.insert(&keyspace, BATCH_KEY, "more");
+        tree.insert(BATCH_KEY.to_vec(), b"more".to_vec());
     }
-    batch.commit(Persist::Sync)?;
+    batch.commit(persist)?;
     let default = content.get_mut("default").expect("it is always there");
-    default.insert(b"after".to_vec(), b"the crash".to_vec());
+    default.insert(SINGLE_KEY.to_vec(), b"the crash".to_vec());
     Ok(content)
+}
+
+/// The content without what [`write_more`] wrote.
+fn unwrite(content: &mut Content) {
+    for tree in content.values_mut() {
+        tree.remove(SINGLE_KEY);
+        tree.remove(BATCH_KEY);
+    }
 }
 
 #[cfg(test)]

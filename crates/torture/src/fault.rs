@@ -125,8 +125,8 @@ fn check_images(trial: &Trial, run: &Run) -> Result<(), String> {
     images.iter().try_for_each(|(what, disk, from)| find(trial, run, what, disk, *from))
 }
 
-/// A state from number `from` on is in the database, and an open makes durable what it shows: also
-/// what an earlier process wrote and could not sync.
+/// A state from number `from` on is in the database, and what it shows is durable once a sync says so:
+/// also what an earlier process wrote and could not sync.
 fn find(trial: &Trial, run: &Run, what: &str, disk: &SimFs, from: usize) -> Result<(), String> {
     let open = |disk: &SimFs| -> alluvium::Result<(Db, Content)> {
         let db = run.set.builder(disk, &run.clock).open()?;
@@ -142,11 +142,14 @@ fn find(trial: &Trial, run: &Run, what: &str, disk: &SimFs, from: usize) -> Resu
     if trial.fault != Fault::SyncFailsOnce || trial.is_of_folder {
         return Ok(());
     }
+    db.persist(Persist::Sync).map_err(|error| format!("{what}, then a sync: {error}"))?;
     let left = disk.crash(Survival::None);
     drop(db);
     let (_, again) = open(&left).map_err(|error| format!("{what}, power cut: {error}"))?;
     if again != found {
-        return Err(format!("{what}, then a power cut: it does not show what it showed before"));
+        return Err(format!(
+            "{what}, synced, then a power cut: it does not show what it showed before"
+        ));
     }
     Ok(())
 }

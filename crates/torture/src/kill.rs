@@ -62,6 +62,7 @@ pub fn builder(dir: &Path) -> Builder {
         .default_keyspace(options)
         .log_segment_size(64 << 10)
         .max_log_bytes(256 << 10)
+        .max_copied_log_bytes(8 << 10)
         .max_manifest_bytes(16 << 10)
 }
 

@@ -24,6 +24,8 @@ pub struct OptionSet {
     pub log_segment_size: u64,
     /// Size of the whole log at which it is cut short by flushing, in bytes.
     pub max_log_bytes: u64,
+    /// How long an end of the log is copied by an open, in bytes; a longer one is flushed later.
+    pub max_copied_log_bytes: u64,
     /// Memory for blocks, in bytes.
     pub cache_bytes: u64,
     /// Who flushes and compacts.
@@ -52,6 +54,7 @@ impl OptionSet {
             log_mode,
             log_segment_size: 4096,
             max_log_bytes: 16 << 10,
+            max_copied_log_bytes: if log_mode == LogMode::Buffered { 0 } else { 1 << 20 },
             cache_bytes: 64 << 10,
             background: Background::Manual,
             max_manifest_bytes: 4 << 10,
@@ -72,6 +75,7 @@ impl OptionSet {
             .cache_bytes(self.cache_bytes)
             .log_segment_size(self.log_segment_size)
             .max_log_bytes(self.max_log_bytes)
+            .max_copied_log_bytes(self.max_copied_log_bytes)
             .log_mode(self.log_mode)
             .background(self.background)
             .max_manifest_bytes(self.max_manifest_bytes)
@@ -85,6 +89,8 @@ pub fn all() -> Vec<OptionSet> {
         // Every other set writes its log the other way.
         let is_mapped = sets.len().is_multiple_of(2);
         let mut set = OptionSet::tiny(if is_mapped { LogMode::Mapped } else { LogMode::Buffered });
+        // And two of four settle it later than within an open.
+        set.max_copied_log_bytes = if sets.len() % 4 >= 2 { 0 } else { 1 << 20 };
         change(&mut set);
         sets.push(OptionSet { name, ..set });
     };

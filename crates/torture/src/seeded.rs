@@ -322,6 +322,9 @@ fn likely(bug: Bug) -> &'static str {
         | Bug::FlushBeforeLogSync
         | Bug::CreateBeforeLogSync
         | Bug::InputsRemovedBeforeEdit
+        | Bug::SyncedBeforeSettled
+        | Bug::SealedTakenForDurable
+        | Bug::GarbageSegmentsRead
         | Bug::LogReleasedTooFar => "crash",
         Bug::FailedEditTablesRemoved
         | Bug::ManifestGoesOnBehindGarbage
@@ -340,7 +343,7 @@ fn likely(bug: Bug) -> &'static str {
         | Bug::RetryWithoutPause
         | Bug::CallbackBeforeSync
         | Bug::PublishBeforeInsert
-        | Bug::DeadRunNotCut
+        | Bug::DeadStretchNotCut
         | Bug::PublishOutOfOrder
         | Bug::ConditionNotRechecked => "threads",
         Bug::TombstonesDropped

@@ -20,12 +20,13 @@
 //! | `reader` | one file being read, without trust |
 //! | `replay` | all of a log read: torn tail or damage? |
 //! | `renew` | writing again what a failed sync may have dropped |
-//! | `settle` | making a replay's result the durable truth |
+//! | `settle` | ending a log where replay stopped |
 //! | `copy` | copying a log that is being written to |
 //! | `salvage` | every record that verifies, behind damage too |
 //! | `log_file` | the same records in one growing file, for the manifest |
 //!
-//! Life of a log: [`replay`] what is there, [`renew`] and [`settle`] it, then [`start`] behind it.
+//! Life of a log: [`replay`] what is there, [`renew`] and [`settle`] it, or [`seal`] it and make its
+//! records durable elsewhere, then [`start`] behind it.
 //!
 //! Invariants:
 //! - A log is a prefix of what was appended. Everything before its durable watermark is there or
@@ -52,10 +53,10 @@ mod writer;
 pub use copy::copy_segments;
 pub use format::MAX_PAYLOAD_BYTES;
 pub use log_file::{LogFileWriter, ReplayedFile, replay_file};
-pub use options::{SegmentInfo, WalConfig, WalMode, WalOptions};
+pub use options::{EarlierSegments, SegmentInfo, WalConfig, WalMode, WalOptions};
 pub use renew::renew;
-pub use replay::{RecordAt, Replayed, TornTail, replay};
+pub use replay::{KnownSegments, RecordAt, Replayed, TornTail, replay};
 pub use salvage::{SalvagedLog, SalvagedRecord, SkippedBytes, salvage_log_file, salvage_segment};
-pub use settle::settle;
+pub use settle::{seal, settle};
 pub use sync::Wal;
 pub use writer::{LogEnd, WalWriter, start};

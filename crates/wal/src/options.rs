@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use alluvium_base::{FileNumber, FileNumbers, Fs, Seq};
 
+use crate::format::Place;
+
 /// How records reach the file. Both ways write the same bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum WalMode {
@@ -50,6 +52,16 @@ pub struct SegmentInfo {
     pub bytes: u64,
 }
 
+/// The segments of a log that was replayed, ended by [`settle`](crate::settle) or
+/// [`seal`](crate::seal).
+#[derive(Clone, Debug, Default)]
+pub struct EarlierSegments {
+    /// Oldest first.
+    pub(crate) segments: Vec<SegmentInfo>,
+    /// How far they are durable; `None` when all of them are.
+    pub(crate) durable: Option<Place>,
+}
+
 /// What a log is started with.
 #[derive(Clone, Debug)]
 pub struct WalConfig {
@@ -61,7 +73,6 @@ pub struct WalConfig {
     pub numbers: Arc<FileNumbers>,
     /// Options.
     pub options: WalOptions,
-    /// The segments that are there, oldest first: those of [`Replayed`](crate::Replayed), after
-    /// [`settle`](crate::settle). They stay until they are released.
-    pub recovered: Vec<SegmentInfo>,
+    /// The segments that are there; none is the default. They stay until they are released.
+    pub earlier: EarlierSegments,
 }

@@ -1,7 +1,8 @@
 //! Which segments there are, and letting go of those nobody needs.
 //!
-//! Invariant: segments disappear oldest first, each durably before the next one. If a crash could
-//! bring back an older one without its successor, replay would see a hole.
+//! That a segment is garbage is written down elsewhere, durably, before it is removed: replay is told
+//! [which is the first](crate::KnownSegments) that is none. So its removal need not be durable, nor
+//! in any order: what comes back after a power cut is not looked at.
 
 use std::io;
 
@@ -30,25 +31,28 @@ impl Wal {
         self.shared.cursor.lock().segment.number
     }
 
-    /// Removes every segment before `known` whose records are all at or below `flushed`: nobody
-    /// needs them. `known` is the segment that whoever replays the log will ask for, see
-    /// [`replay`](crate::replay). Returns which. When a file cannot be removed, it and those behind it are left for
-    /// the next call. When the folder cannot be synced, that is final, as for every sync of the log:
-    /// a released segment might come back after its successor is gone.
-    pub fn release(&self, flushed: Seq, known: FileNumber) -> Result<Vec<FileNumber>> {
+    /// The first segment with a record beyond `flushed`, or the active one: those before it are
+    /// garbage once everything up to there is durable elsewhere.
+    pub fn first_needed(&self, flushed: Seq) -> FileNumber {
+        let cursor = self.shared.cursor.lock();
+        let needed = cursor.older.iter().find(|segment| segment.last_seq > flushed);
+        needed.map_or(cursor.segment.number, |segment| segment.number)
+    }
+
+    /// Removes every segment before `first`, which is what whoever replays the log will be told, see
+    /// [`KnownSegments`](crate::KnownSegments). Returns which. When a file cannot be removed, it and
+    /// those behind it are left for the next call.
+    pub fn release(&self, first: FileNumber) -> Result<Vec<FileNumber>> {
         let _releasing = self.shared.releasing.lock();
         self.shared.check()?;
         let mut released = Vec::new();
-        while let Some(number) = self.oldest_below(flushed, known) {
+        while let Some(number) = self.oldest_before(first) {
             let path = FileName::Wal(number).in_dir(&self.shared.dir);
             match self.shared.fs.remove(&path) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(Error::io("remove", path, error)),
             }
-            let synced = self.shared.fs.sync_dir(&self.shared.dir);
-            synced
-                .map_err(|error| self.shared.poison(Error::io("sync", &self.shared.dir, error)))?;
             let mut cursor = self.shared.cursor.lock();
             cursor.older.remove(0);
             let live_bytes = cursor.live_bytes();
@@ -58,9 +62,9 @@ impl Wal {
         Ok(released)
     }
 
-    fn oldest_below(&self, flushed: Seq, known: FileNumber) -> Option<FileNumber> {
+    fn oldest_before(&self, first: FileNumber) -> Option<FileNumber> {
         let cursor = self.shared.cursor.lock();
         let oldest = cursor.older.first()?;
-        (oldest.last_seq <= flushed && oldest.number < known).then_some(oldest.number)
+        (oldest.number < first).then_some(oldest.number)
     }
 }

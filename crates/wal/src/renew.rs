@@ -125,7 +125,7 @@ pub(crate) fn write_verified(
 }
 
 /// What verified a moment ago does not verify any more.
-fn differs(reader: &LogReader) -> Error {
+pub(crate) fn differs(reader: &LogReader) -> Error {
     let what = "this reads differently than a moment ago: the disk, or its cable, is failing";
     Error::corrupt(&reader.path, reader.offset, what)
 }

@@ -52,6 +52,18 @@ pub struct Replayed {
 }
 
 impl Replayed {
+    /// How many bytes of it no record says were durable: those that [`renew`](crate::renew) copies.
+    pub fn unsettled_bytes(&self) -> u64 {
+        let behind = |segment: &&SegmentInfo| segment.number >= self.durable.file;
+        let before = if self.segments.iter().any(|segment| segment.number == self.durable.file) {
+            self.durable.offset
+        } else {
+            0
+        };
+        let bytes: u64 = self.segments.iter().filter(behind).map(|segment| segment.bytes).sum();
+        bytes.saturating_sub(before)
+    }
+
     /// Whether [`settle`](crate::settle) removes segment `number`.
     pub fn drops(&self, number: FileNumber) -> bool {
         self.behind.contains(&number)
@@ -80,6 +92,16 @@ pub struct TornTail {
     pub dropped_bytes: u64,
 }
 
+/// What is known of a log's segments before it is replayed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KnownSegments {
+    /// Those with smaller numbers are garbage: they are not looked at.
+    pub first: FileNumber,
+    /// One that must be there: it was active, see [`Wal::active`](crate::Wal::active), and is no
+    /// garbage.
+    pub active: Option<FileNumber>,
+}
+
 /// Where a record stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RecordAt {
@@ -95,22 +117,18 @@ const LOST_HEADER: &str = "the header of this log segment does not verify, yet i
 type Each<'a> = &'a mut dyn FnMut(Seq, Bytes, RecordAt) -> Result<()>;
 
 /// Reads the log in `dir`, oldest record first, and hands each to `each`, whose error ends the
-/// walk. Writes nothing. Memory is bounded by one payload. `known` is a segment that must be there:
-/// one that was active, see [`Wal::active`](crate::Wal::active), and that has not been let go of.
+/// walk. Writes nothing. Memory is bounded by one payload and a window of the file.
 ///
 /// Fails with [`Error::Corrupt`], naming file and offset, when a record that was reported durable
 /// does not verify, when a segment is shorter than it was, or when one is missing between two
-/// others, behind the last one, or `known`. `each` has then seen the records before that place. That
-/// the first segments are missing cannot be told from their having been released: compare the first
-/// sequence with what is expected.
-pub fn replay(
-    fs: &dyn Fs,
-    dir: &Path,
-    known: Option<FileNumber>,
-    each: Each<'_>,
-) -> Result<Replayed> {
-    let numbers = segment_numbers(fs, dir)?;
-    let mut walk = Walk { fs, dir, known, named: None, replayed: Replayed::default(), kept: 0 };
+/// others, behind the last one, or the one that is known. `each` has then seen the records before that
+/// place. That the first segments are missing cannot be told from their having been released: compare
+/// the first sequence with what is expected.
+pub fn replay(fs: &dyn Fs, dir: &Path, known: KnownSegments, each: Each<'_>) -> Result<Replayed> {
+    let mut numbers = segment_numbers(fs, dir)?;
+    numbers.retain(|number| *number >= known.first);
+    let mut walk =
+        Walk { fs, dir, known: known.active, named: None, replayed: Replayed::default(), kept: 0 };
     walk.check_known(&numbers)?;
     for (index, &number) in numbers.iter().enumerate() {
         let mut reader = walk.open(number)?;

@@ -1,4 +1,6 @@
-//! Makes a replay's result the durable truth, before anything new is written behind it.
+//! Ends a log where replay stopped, before anything new is written behind it.
+//!
+//! [`settle`] makes the replay's result the durable truth on the way:
 //!
 //! ```text
 //!   before    000002 sealed │ 000005 ──── ✗ ~~~~~ │ 000007 ~~~~~ │ 000009
@@ -15,6 +17,10 @@
 //! - The sealed mark says that everything before it is durable, so it is written after that is true.
 //! - It is durable before the file is cut: a file that is shorter than what was reserved for it, and
 //!   has no mark at its end, was cut by somebody else.
+//!
+//! [`seal`] takes the first two steps and writes the mark, and nothing is durable: that is for whoever
+//! has the records to see to. What is written behind it says until then that no more is durable than
+//! before, so that a power cut takes it together with what it stands on.
 
 use std::io;
 use std::path::Path;
@@ -22,21 +28,24 @@ use std::path::Path;
 use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::{Error, FileName, FileNumber, Fs, Result};
 
-use crate::Replayed;
-use crate::format::{BARE_RECORD_BYTES, FILE_HEADER_BYTES, Place, RecordHeader, RecordKind};
+use crate::format::{BARE_RECORD_BYTES, FILE_HEADER_BYTES, Place, RecordHeader, RecordKind, Role};
+use crate::reader::{LogReader, Step};
+use crate::renew::differs;
+use crate::{EarlierSegments, Replayed};
 
 /// Makes `replayed`, the result of [`replay`](crate::replay) on `dir`, durable: removes what was
 /// dropped and the segments nobody knows of, cuts a torn segment to what verified, and seals and
 /// syncs the rest, so that [`start`](crate::start) can write a segment behind it.
 ///
 /// Repeating it changes nothing, and a crash anywhere inside loses nothing that replay found.
-pub fn settle(fs: &dyn Fs, dir: &Path, replayed: &Replayed) -> Result<()> {
-    let remove_dropped =
-        || replayed.behind.iter().rev().try_for_each(|&number| remove(fs, dir, number));
+pub fn settle(fs: &dyn Fs, dir: &Path, replayed: &Replayed) -> Result<EarlierSegments> {
+    let remove_dropped = || remove_dropped(fs, dir, replayed);
     if !is_planted(Bug::SealedBeforeRemoval) {
         remove_dropped()?;
     }
-    let Some((last, older)) = replayed.segments.split_last() else { return Ok(()) };
+    let segments = replayed.segments.clone();
+    let earlier = EarlierSegments { segments, durable: None };
+    let Some((last, older)) = replayed.segments.split_last() else { return Ok(earlier) };
     for segment in older {
         let path = FileName::Wal(segment.number).in_dir(dir);
         let file = fs.open_writable(&path).map_err(|error| Error::io("open", &path, error))?;
@@ -46,7 +55,41 @@ pub fn settle(fs: &dyn Fs, dir: &Path, replayed: &Replayed) -> Result<()> {
     if is_planted(Bug::SealedBeforeRemoval) {
         remove_dropped()?;
     }
-    fs.sync_dir(dir).map_err(|error| Error::io("sync", dir, error))
+    fs.sync_dir(dir).map_err(|error| Error::io("sync", dir, error))?;
+    Ok(earlier)
+}
+
+/// Ends the log where `replayed`, the result of [`replay`](crate::replay) on `dir`, stopped, so that
+/// [`start`](crate::start) can write a segment behind it. Takes no time for what is there.
+///
+/// What replay found is as durable as it was. The caller sees to that by other means, and calls
+/// [`Wal::sync_to`](crate::Wal::sync_to) only after it is done. Fails with [`Error::Corrupt`] when
+/// the place where replay stopped reads differently now.
+pub fn seal(fs: &dyn Fs, dir: &Path, replayed: &Replayed) -> Result<EarlierSegments> {
+    if !is_planted(Bug::SealedBeforeRemoval) {
+        remove_dropped(fs, dir, replayed)?;
+    }
+    let durable = Some(replayed.durable);
+    let earlier = EarlierSegments { segments: replayed.segments.clone(), durable };
+    let (Some(last), Some(end)) = (replayed.segments.last(), replayed.unsealed_at) else {
+        return Ok(earlier);
+    };
+    let path = FileName::Wal(last.number).in_dir(dir);
+    let mut reader = LogReader::open(fs, path.clone(), Role::Segment, last.number)?;
+    reader.offset = end;
+    // A record that did not verify for once must not be left out for good.
+    if !matches!(reader.step()?, Step::Unverified) {
+        return Err(differs(&reader));
+    }
+    let file = fs.open_writable(&path).map_err(|error| Error::io("open", &path, error))?;
+    let mark = RecordHeader::bare(RecordKind::Sealed, replayed.durable).encode(last.number);
+    file.write_all_at(&mark, end).map_err(|error| Error::io("write", &path, error))?;
+    Ok(earlier)
+}
+
+/// Removes what replay dropped, from the end, each segment durably before the next one.
+fn remove_dropped(fs: &dyn Fs, dir: &Path, replayed: &Replayed) -> Result<()> {
+    replayed.behind.iter().rev().try_for_each(|&number| remove(fs, dir, number))
 }
 
 /// Removes a segment durably, unless an earlier attempt did.

@@ -21,7 +21,7 @@ use crate::format::{
 };
 use crate::segment::{Segment, SegmentMaker};
 use crate::sync::{Shared, UnsyncedFile, Wal};
-use crate::{SegmentInfo, WalConfig};
+use crate::{EarlierSegments, SegmentInfo, WalConfig};
 
 /// Room that stays behind a data record: for a watermark, and the sealed mark in its place.
 const KEPT_BYTES: u64 = BARE_RECORD_BYTES;
@@ -60,17 +60,16 @@ pub struct WalWriter {
     end: LogEnd,
 }
 
-/// Starts a new log behind the segments of `config.recovered`, which [`settle`](crate::settle) must
-/// have made durable. Creates the first segment, durably, and starts the thread that creates the
+/// Starts a new log behind the segments of `config.earlier`. Creates the first segment, durably, and starts the thread that creates the
 /// next one ahead of need; dropping the [`Wal`] joins it.
 pub fn start(config: WalConfig) -> Result<(WalWriter, Arc<Wal>)> {
-    let WalConfig { fs, dir, numbers, mut options, recovered } = config;
+    let WalConfig { fs, dir, numbers, mut options, earlier } = config;
     options.segment_size = options.segment_size.max(MIN_SEGMENT_BYTES);
     let maker = SegmentMaker { fs: fs.clone(), dir: dir.clone(), numbers, options };
-    let predecessor = recovered.last().map(|segment| segment.number);
+    let predecessor = earlier.segments.last().map(|segment| segment.number);
     let segment = maker.make(predecessor, 0)?;
     let (ahead, next) = ahead::prepare(maker)?;
-    let shared = Arc::new(Shared::new(fs, dir, Cursor::new(segment, recovered, &next)));
+    let shared = Arc::new(Shared::new(fs, dir, Cursor::new(segment, earlier, &next)));
     let writer = WalWriter { shared: shared.clone(), next, end: LogEnd::default() };
     Ok((writer, Arc::new(Wal::new(shared, ahead))))
 }
@@ -170,7 +169,10 @@ pub(crate) struct Counters {
 }
 
 impl Cursor {
-    fn new(segment: Segment, older: Vec<SegmentInfo>, next: &NextSegment) -> Self {
+    fn new(segment: Segment, earlier: EarlierSegments, next: &NextSegment) -> Self {
+        let EarlierSegments { segments: older, durable } = earlier;
+        // This segment's header was synced.
+        let header_end = Place::new(segment.number, FILE_HEADER_BYTES);
         let last_seq = older.last().map_or(Seq::ZERO, |segment| segment.last_seq);
         Self {
             offset: FILE_HEADER_BYTES,
@@ -178,8 +180,9 @@ impl Cursor {
             first_seq: None,
             last_seq,
             written: LogEnd::default(),
-            // Everything older was settled, and this segment's header was synced.
-            watermark: Place::new(segment.number, FILE_HEADER_BYTES),
+            watermark: durable
+                .filter(|_| !is_planted(Bug::SealedTakenForDurable))
+                .unwrap_or(header_end),
             unsynced: Vec::new(),
             older,
             segment,

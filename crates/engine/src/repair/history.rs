@@ -20,7 +20,7 @@ use alluvium_base::{Bytes, FileName, FileNumber, Fs, KeyspaceId, Seq};
 use alluvium_manifest::current::decode_current;
 use alluvium_manifest::record::{READABLE_VERSIONS, is_readable};
 use alluvium_manifest::{Record, TableMeta};
-use alluvium_wal::{SalvagedLog, salvage_log_file};
+use alluvium_wal::{KnownSegments, SalvagedLog, salvage_log_file};
 
 use super::report::{FileFate, Loss, RepairedFile};
 use crate::{Error, Result};
@@ -48,8 +48,8 @@ pub(super) struct History {
     next_file: FileNumber,
     pub(super) next_keyspace: u32,
     pub(super) last_seq: Seq,
-    /// A segment of the log that must be there.
-    pub(super) log: Option<FileNumber>,
+    /// What is known of the log's segments.
+    pub(super) log: KnownSegments,
 }
 
 /// What is known of one keyspace.
@@ -98,8 +98,9 @@ impl History {
         self.next_keyspace = self.next_keyspace.max(record.next_keyspace.0);
         let edit = record.edit;
         if let Some(log) = edit.log {
-            self.log = (log > FileNumber(0)).then_some(log);
+            self.log.active = (log > FileNumber(0)).then_some(log);
         }
+        self.log.first = self.log.first.max(edit.log_first.unwrap_or_default());
         for id in edit.dropped {
             self.has_gaps |= self.keyspaces.remove(&id).is_none();
             self.dropped.insert(id);

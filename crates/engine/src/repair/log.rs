@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use alluvium_base::{BatchEntry, BatchReader, Bytes, FileName, FileNumber, Fs, KeyspaceId, Seq};
-use alluvium_wal::{SalvagedLog, SalvagedRecord, salvage_segment};
+use alluvium_wal::{KnownSegments, SalvagedLog, SalvagedRecord, salvage_segment};
 
 use super::report::{FileFate, Loss, RepairedFile};
 use crate::{Error, Result};
@@ -95,19 +95,23 @@ impl LogExtent {
     }
 }
 
-/// Reads the whole log in `dir` once; each segment gets its line among `files`. `known` is a segment
-/// that must be there.
+/// Reads the whole log in `dir` once; each segment gets its line among `files`.
 pub(super) fn survey_log(
     fs: &dyn Fs,
     dir: &Path,
     names: &[FileName],
-    known: Option<FileNumber>,
+    known: KnownSegments,
     files: &mut Vec<RepairedFile>,
 ) -> Result<LogExtent> {
-    let mut extent = LogExtent { segments: segments(names), ..LogExtent::default() };
+    let (garbage, segments): (Vec<_>, _) =
+        segments(names).into_iter().partition(|number| *number < known.first);
+    let unneeded =
+        |number| RepairedFile::new(FileName::Wal(number).to_string(), FileFate::Unneeded);
+    files.extend(garbage.into_iter().map(unneeded));
+    let mut extent = LogExtent { segments, ..LogExtent::default() };
     let mut seen = Seen::default();
     let mut previous: Option<(FileNumber, bool)> = None;
-    let mut needed = BTreeSet::from_iter(known);
+    let mut needed = BTreeSet::from_iter(known.active);
     for (index, &number) in extent.segments.iter().enumerate() {
         let mut file = RepairedFile::new(FileName::Wal(number).to_string(), FileFate::Read);
         let mut taken = 0;
@@ -148,14 +152,7 @@ pub(super) fn survey_log(
         }
         files.push(file);
     }
-    for &number in needed.difference(&extent.segments.iter().copied().collect()) {
-        let name = FileName::Wal(number).to_string();
-        extent.doubts.push(format!("the log went on in {name}, which is missing"));
-        let mut file = RepairedFile::new(name, FileFate::Missing);
-        let what = "the file is missing".to_owned();
-        file.lose(Loss { offset: 0, bytes: 0, what, keys: None });
-        files.push(file);
-    }
+    note_missing(needed, &mut extent, files);
     if let Some((number, true)) = previous {
         extent.doubts.push(format!(
             "{} is ended, and no segment follows it: either a crash came while the database was \
@@ -165,6 +162,22 @@ pub(super) fn survey_log(
     }
     extent.covered = seen.stretches.into_iter().collect();
     Ok(extent)
+}
+
+/// Segments that must be there and are not.
+fn note_missing(
+    needed: BTreeSet<FileNumber>,
+    extent: &mut LogExtent,
+    files: &mut Vec<RepairedFile>,
+) {
+    for number in needed.into_iter().filter(|number| !extent.segments.contains(number)) {
+        let name = FileName::Wal(number).to_string();
+        extent.doubts.push(format!("the log went on in {name}, which is missing"));
+        let mut file = RepairedFile::new(name, FileFate::Missing);
+        let what = "the file is missing".to_owned();
+        file.lose(Loss { offset: 0, bytes: 0, what, keys: None });
+        files.push(file);
+    }
 }
 
 /// Hands every entry of the log to `each`, with its sequence and the batch it lies in, once.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use alluvium::fs::StdFs;
-use alluvium::{Background, Db, Depth, ErrorKind, KeyspaceOptions, Read, check};
-use alluvium_testkit::SimFs;
+use alluvium::{Background, Db, Depth, ErrorKind, KeyspaceOptions, Persist, Read, check};
+use alluvium_testkit::{SimFs, Survival};
 
 use crate::support::{manual_in, pairs, tiny, tiny_builder};
 
@@ -48,6 +48,52 @@ fn a_process_that_dies_loses_nothing_it_acknowledged() {
     let found = disk.kill();
     let reopened = options(&found).open().unwrap();
     assert_eq!(pairs(&reopened), expected);
+    drop(db);
+}
+
+/// After a crash without any sync, an open that copies nothing: what it found is there at once, and
+/// durable before anything new is.
+#[test]
+fn a_long_end_of_the_log_is_flushed_before_the_first_sync() {
+    let disk = SimFs::new(11);
+    let options = |disk: &SimFs| {
+        Db::builder("db")
+            .fs(Arc::new(disk.clone()))
+            .log_segment_size(64 << 10)
+            .max_copied_log_bytes(0)
+            .background(Background::Manual)
+    };
+    let db = options(&disk).open().unwrap();
+    let other = db.keyspace("other", KeyspaceOptions::default()).unwrap();
+    for n in 0..2000 {
+        db.insert(format!("{n:05}"), format!("{n}")).unwrap();
+        other.insert(format!("{n:05}"), format!("{n}")).unwrap();
+    }
+    let expected = pairs(&db);
+    let killed = disk.kill();
+    drop((db, other));
+
+    let db = options(&killed).open().unwrap();
+    assert_eq!(pairs(&db), expected);
+    let tables = |db: &Db| {
+        let keyspaces = db.stats().unwrap().keyspaces;
+        keyspaces.iter().flat_map(|k| &k.levels).map(|level| level.tables.len()).sum::<usize>()
+    };
+    assert_eq!(tables(&db), 0);
+    db.insert("later", "buffered").unwrap();
+    // The machine goes down: nothing was ever synced, and so nothing need be there.
+    let cut = options(&killed.crash(Survival::None)).open().unwrap();
+    assert!(pairs(&cut).len() <= expected.len());
+    drop(cut);
+
+    let mut batch = db.batch();
+    batch.insert(&db.default_keyspace(), "synced", "now");
+    batch.commit(Persist::Sync).unwrap();
+    assert_eq!(tables(&db), 2, "one for each keyspace");
+    let cut = options(&killed.crash(Survival::None)).open().unwrap();
+    assert_eq!(pairs(&cut).len(), expected.len() + 2);
+    let other = cut.find_keyspace("other").unwrap().unwrap();
+    assert_eq!(pairs(&other), expected);
     drop(db);
 }
 

@@ -27,7 +27,8 @@ impl Record {
     pub fn decode(payload: &[u8]) -> Result<Self> {
         let mut fields = Fields::new(payload, "record");
         let (mut format_version, mut next_file, mut next_keyspace) = (None, None, None);
-        let (mut cause, mut at_ms, mut last_seq, mut log) = (None, None, None, None);
+        let (mut cause, mut at_ms, mut last_seq) = (None, None, None);
+        let (mut log, mut log_first) = (None, None);
         let (mut created, mut created_at) = (Vec::new(), Vec::new());
         let (mut dropped, mut options, mut changes) = (Vec::new(), Vec::new(), Vec::new());
         while let Some(field) = fields.next().transpose()? {
@@ -43,6 +44,7 @@ impl Record {
                 tag::NEXT_KEYSPACE => field.once(&mut next_keyspace, field.keyspace()?)?,
                 tag::LAST_SEQ => field.once(&mut last_seq, field.seq()?)?,
                 tag::LOG => field.once(&mut log, field.file_number()?)?,
+                tag::LOG_FIRST => field.once(&mut log_first, field.file_number()?)?,
                 tag::DROPPED => dropped.push(field.keyspace()?),
                 tag::CREATED => {
                     let (keyspace, at) = decode_created(field.nested("created keyspace"))?;
@@ -56,12 +58,23 @@ impl Record {
         }
         let cause = fields.required(cause, "the cause")?;
         let at_ms = fields.required(at_ms, "the time")?;
+        let edit = VersionEdit {
+            cause,
+            at_ms,
+            created,
+            dropped,
+            options,
+            changes,
+            last_seq,
+            log,
+            log_first,
+        };
         Ok(Self {
             format_version,
             next_file: fields.required(next_file, "the next file number")?,
             next_keyspace: fields.required(next_keyspace, "the next keyspace id")?,
             created_at,
-            edit: VersionEdit { cause, at_ms, created, dropped, options, changes, last_seq, log },
+            edit,
         })
     }
 }

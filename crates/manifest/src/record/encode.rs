@@ -27,6 +27,7 @@ impl Record {
         put_number(&mut out, tag::NEXT_KEYSPACE, u64::from(self.next_keyspace.0));
         put_optional(&mut out, tag::LAST_SEQ, edit.last_seq.map(Seq::get));
         put_optional(&mut out, tag::LOG, edit.log.map(|number| number.0));
+        put_optional(&mut out, tag::LOG_FIRST, edit.log_first.map(|number| number.0));
         for id in &edit.dropped {
             put_number(&mut out, tag::DROPPED, u64::from(id.0));
         }

@@ -185,13 +185,13 @@ fn with_records(payloads: &[Vec<u8>]) -> Arc<MemFs> {
 #[test]
 fn a_later_format_version_is_refused_by_its_number() {
     let mut record = State::new().snapshot(Cause::Create, 1, FileNumber(2));
-    record.format_version = Some(3);
+    record.format_version = Some(4);
     let mut payload = record.encode();
     // However strange the rest of it.
     payload.extend_from_slice(&[101, 3, 1, 2, 3, 101]);
     let error = Manifest::recover(with_records(&[payload]), dir()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Version);
-    assert!(error.to_string().contains("format version 3"), "{error}");
+    assert!(error.to_string().contains("format version 4"), "{error}");
 }
 
 #[test]

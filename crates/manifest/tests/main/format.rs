@@ -53,7 +53,7 @@ fn documented_record() -> Record {
         added: vec![(Level::BOTTOM, Arc::new(table))],
     });
     Record {
-        format_version: Some(2),
+        format_version: Some(3),
         next_file: FileNumber(13),
         next_keyspace: KeyspaceId(1),
         created_at: vec![Seq::ZERO],

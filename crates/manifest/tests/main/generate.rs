@@ -87,18 +87,33 @@ pub(crate) fn record() -> impl Strategy<Value = Record> {
     let created = vec(((keyspace(), "\\PC{1,60}", bytes()), seq()), 0..3);
     let lists = (created, vec(keyspace(), 0..3), vec((keyspace(), bytes()), 0..3));
     let head = (option::of(any::<u32>()), number(), keyspace(), cause(), any::<u64>());
-    (head, lists, vec(change(), 0..3), (option::of(seq()), option::of(number()))).prop_map(
-        |(
-            (format_version, next_file, next_keyspace, cause, at_ms),
-            lists,
-            changes,
-            (last_seq, log),
-        )| {
-            let (created, created_at) = lists.0.into_iter().unzip();
-            let (dropped, options) = (lists.1, lists.2);
-            let edit =
-                VersionEdit { cause, at_ms, created, dropped, options, changes, last_seq, log };
-            Record { format_version, next_file, next_keyspace, created_at, edit }
-        },
+    (
+        head,
+        lists,
+        vec(change(), 0..3),
+        (option::of(seq()), option::of(number()), option::of(number())),
     )
+        .prop_map(
+            |(
+                (format_version, next_file, next_keyspace, cause, at_ms),
+                lists,
+                changes,
+                (last_seq, log, log_first),
+            )| {
+                let (created, created_at) = lists.0.into_iter().unzip();
+                let (dropped, options) = (lists.1, lists.2);
+                let edit = VersionEdit {
+                    cause,
+                    at_ms,
+                    created,
+                    dropped,
+                    options,
+                    changes,
+                    last_seq,
+                    log,
+                    log_first,
+                };
+                Record { format_version, next_file, next_keyspace, created_at, edit }
+            },
+        )
 }

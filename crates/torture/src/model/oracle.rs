@@ -130,8 +130,8 @@ impl Reference {
                 Answer::Scans(scans.iter().map(|scan| owned(&self.left_of(scan))).collect())
             }
             Op::Kill => {
+                // All is there, but no more of it is durable than before.
                 self.forget_readers();
-                self.oracle.mark_durable();
                 self.content()
             }
             Op::Crash { .. } => {

@@ -89,6 +89,7 @@ pub(super) fn builder(dir: &Path, log_mode: LogMode) -> Builder {
         .log_mode(log_mode)
         .log_segment_size(64 << 10)
         .max_log_bytes(256 << 10)
+        .max_copied_log_bytes(8 << 10)
         .max_manifest_bytes(16 << 10)
 }
 

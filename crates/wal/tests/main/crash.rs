@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use alluvium_base::{Fs, Result, Seq};
+use alluvium_base::{FileNumber, Fs, Result, Seq};
 use alluvium_testkit::{Choices, SeededRandom, SimFs, Survival};
 use alluvium_wal::{WalMode, WalOptions};
 
@@ -16,13 +16,15 @@ struct Told {
     durable: u64,
     /// Every record up to this one was released.
     released: u64,
+    /// Segments before this one are garbage.
+    first: FileNumber,
 }
 
 /// Appends, syncs, releases and reopens, until something fails. Deterministic by `seed`.
 fn work(fs: &Arc<dyn Fs>, options: WalOptions, seed: u64, told: &mut Told) -> Result<()> {
     let mut random = SeededRandom::new(seed);
     for _generation in 0..3 {
-        let (mut log, found) = Log::open(fs, options)?;
+        let (mut log, found) = Log::open_from(fs, options, told.first)?;
         told.durable = log.last.max(told.released);
         found.check(told.released + 1, told.durable);
         log.last = told.durable;
@@ -36,7 +38,8 @@ fn work(fs: &Arc<dyn Fs>, options: WalOptions, seed: u64, told: &mut Told) -> Re
                 let flushed = random.below(told.durable + 1);
                 // Counted first: a release that fails may have removed something.
                 told.released = told.released.max(flushed);
-                log.wal.release(Seq::new(flushed), log.wal.active())?;
+                told.first = told.first.max(log.wal.first_needed(Seq::new(flushed)));
+                log.wal.release(told.first)?;
             }
         }
     }
@@ -56,22 +59,24 @@ fn shared(disk: &SimFs) -> Arc<dyn Fs> {
 
 /// The disk that a crash left holds what was promised; so it does after any crash in its recovery.
 fn check(disk: &SimFs, options: WalOptions, told: Told, tries: u64) {
-    let found = Found::in_dir(disk).expect("a crash is no damage");
+    let found = Found::read(disk, DIR.as_ref(), told.first).expect("a crash is no damage");
     let last = found.check(told.released + 1, told.durable.max(told.released));
     for op in 0.. {
         // Everything on this disk is durable: no crash while opening it may lose a record.
         let again = disk.crash(Survival::All);
         again.freeze_after(op);
-        let opened = Log::open(&shared(&again), options).and_then(|(mut log, found)| {
-            assert_eq!(found.check(told.released + 1, last), last);
-            log.last = last;
-            log.append(50)?;
-            log.append(60)?;
-            log.sync()
-        });
+        let opened =
+            Log::open_from(&shared(&again), options, told.first).and_then(|(mut log, found)| {
+                assert_eq!(found.check(told.released + 1, last), last);
+                log.last = last;
+                log.append(50)?;
+                log.append(60)?;
+                log.sync()
+            });
         let durable = if opened.is_ok() { last + 2 } else { last };
         for survival in survivals(op).take(tries as usize) {
-            let found = Found::in_dir(&again.crash(survival)).expect("a crash is no damage");
+            let found = Found::read(&again.crash(survival), DIR.as_ref(), told.first);
+            let found = found.expect("a crash is no damage");
             found.check(told.released + 1, durable.max(told.released));
         }
         if opened.is_ok() {
@@ -101,9 +106,10 @@ fn a_crash_at_any_operation_leaves_a_prefix_with_everything_synced() {
                 if n as u64 == op % 6 {
                     check(&crashed, SMALL, told, 3);
                 } else {
-                    let found = Found::in_dir(&crashed).unwrap_or_else(|error| {
-                        panic!("mapped {is_mapped}, operation {op}, {survival:?}: {error}")
-                    });
+                    let found =
+                        Found::read(&crashed, DIR.as_ref(), told.first).unwrap_or_else(|error| {
+                            panic!("mapped {is_mapped}, operation {op}, {survival:?}: {error}")
+                        });
                     found.check(told.released + 1, told.durable);
                 }
             }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use alluvium_base::checksum::crc32;
 use alluvium_base::{Bytes, FileName, FileNumber, FileNumbers, Fs, Result, Seq};
 use alluvium_wal::{
-    LogEnd, Replayed, Wal, WalConfig, WalMode, WalOptions, WalWriter, replay, settle, start,
+    EarlierSegments, KnownSegments, LogEnd, Replayed, Wal, WalConfig, WalMode, WalOptions,
+    WalWriter, replay, settle, start,
 };
 
 pub(crate) const DIR: &str = "/db";
@@ -32,28 +33,49 @@ pub(crate) struct Log {
 impl Log {
     /// Opens the log in [`DIR`] as the engine does. Returns what it held.
     pub(crate) fn open(fs: &Arc<dyn Fs>, options: WalOptions) -> Result<(Self, Found)> {
-        Self::open_in(fs, Path::new(DIR), options)
+        Self::open_from(fs, options, FileNumber(0))
+    }
+
+    /// The same when segments before `first` are garbage.
+    pub(crate) fn open_from(
+        fs: &Arc<dyn Fs>,
+        options: WalOptions,
+        first: FileNumber,
+    ) -> Result<(Self, Found)> {
+        Self::open_in(fs, Path::new(DIR), options, first)
     }
 
     pub(crate) fn open_in(
         fs: &Arc<dyn Fs>,
         dir: &Path,
         options: WalOptions,
+        first: FileNumber,
     ) -> Result<(Self, Found)> {
-        let found = Found::read(&**fs, dir)?;
-        settle(&**fs, dir, &found.replayed)?;
+        let found = Found::read(&**fs, dir, first)?;
+        let earlier = settle(&**fs, dir, &found.replayed)?;
+        Self::start_behind(fs, dir, options, &found, (earlier, first)).map(|log| (log, found))
+    }
+
+    /// Writes behind what was found; numbers up to `first` are taken.
+    pub(crate) fn start_behind(
+        fs: &Arc<dyn Fs>,
+        dir: &Path,
+        options: WalOptions,
+        found: &Found,
+        (earlier, first): (EarlierSegments, FileNumber),
+    ) -> Result<Self> {
         let used = fs.list(dir).map_err(|error| alluvium_base::Error::io("list", dir, error))?;
         let used = used.iter().filter_map(|name| FileName::parse(name)?.number()).max();
-        let next = used.map_or(FileNumber(1), |used| FileNumber(used.0 + 1));
+        let next = used.max(Some(first)).map_or(FileNumber(1), |used| FileNumber(used.0 + 1));
         let (writer, wal) = start(WalConfig {
             fs: fs.clone(),
             dir: dir.to_owned(),
             numbers: Arc::new(FileNumbers::starting_at(next)),
             options,
-            recovered: found.replayed.segments.clone(),
+            earlier,
         })?;
         let last = found.records.last().map_or(0, |&(seq, _)| seq);
-        Ok((Self { writer, wal, last }, found))
+        Ok(Self { writer, wal, last })
     }
 
     /// Appends the next record, with a payload of `len` bytes.
@@ -78,9 +100,11 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    pub(crate) fn read(fs: &dyn Fs, dir: &Path) -> Result<Self> {
+    /// Of the segments from `first` on.
+    pub(crate) fn read(fs: &dyn Fs, dir: &Path, first: FileNumber) -> Result<Self> {
         let mut records = Vec::new();
-        let replayed = replay(fs, dir, None, &mut |first, payload, _at| {
+        let known = KnownSegments { first, active: None };
+        let replayed = replay(fs, dir, known, &mut |first, payload, _at| {
             records.push((first.get(), payload));
             Ok(())
         })?;
@@ -89,7 +113,7 @@ impl Found {
     }
 
     pub(crate) fn in_dir(fs: &dyn Fs) -> Result<Self> {
-        Self::read(fs, Path::new(DIR))
+        Self::read(fs, Path::new(DIR), FileNumber(0))
     }
 
     /// The records are whole and without a gap, from one at or before `first` up to one at or

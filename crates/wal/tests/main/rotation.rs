@@ -73,16 +73,16 @@ fn releasing_removes_what_is_flushed_oldest_first_and_never_the_active_segment()
             log.append(300).unwrap();
         }
         let segments = log.wal.segments();
-        assert_eq!(log.wal.release(Seq::ZERO, log.wal.active()).unwrap(), []);
+        assert_eq!(log.wal.release(log.wal.first_needed(Seq::ZERO)).unwrap(), []);
         assert_eq!(
-            log.wal.release(segments[1].last_seq.prev(), log.wal.active()).unwrap(),
+            log.wal.release(log.wal.first_needed(segments[1].last_seq.prev())).unwrap(),
             [segments[0].number]
         );
-        let released = log.wal.release(segments[2].last_seq, log.wal.active()).unwrap();
+        let released = log.wal.release(log.wal.first_needed(segments[2].last_seq)).unwrap();
         assert_eq!(released, [segments[1].number, segments[2].number]);
         assert_eq!(log.wal.segments(), segments[3..]);
         assert_eq!(log.wal.live_bytes(), segments[3].bytes + segments[4].bytes);
-        assert_eq!(log.wal.release(Seq::MAX, log.wal.active()).unwrap(), [segments[3].number]);
+        assert_eq!(log.wal.release(log.wal.first_needed(Seq::MAX)).unwrap(), [segments[3].number]);
         log.append(10).unwrap();
         log.sync().unwrap();
         let found = Found::in_dir(&*fs).unwrap();
@@ -104,7 +104,7 @@ fn recovered_segments_are_counted_and_released_like_others() {
     assert_eq!(log.wal.segments()[..3], recovered);
     assert_eq!(log.wal.segments()[3].last_seq, recovered[2].last_seq, "it has no record yet");
     log.append(5).unwrap();
-    assert_eq!(log.wal.release(recovered[2].last_seq, log.wal.active()).unwrap().len(), 3);
+    assert_eq!(log.wal.release(log.wal.first_needed(recovered[2].last_seq)).unwrap().len(), 3);
     assert_eq!(Found::in_dir(&*fs).unwrap().records.len(), 1);
 }
 

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use alluvium_base::{FileName, FileNumber, Fs, MemFs};
-use alluvium_wal::settle;
+use alluvium_testkit::{SimFs, Survival};
+use alluvium_wal::{WalMode, WalOptions, seal, settle};
 
 use crate::log::{DIR, Found, Log, SMALL};
 
@@ -151,9 +152,74 @@ fn a_copy_of_every_segment_is_a_log() {
             let to = Path::new(&to);
             alluvium_wal::copy_segments(&*fs, DIR.as_ref(), to, &log.wal.segments()).unwrap();
             log.sync().unwrap();
-            let found = Found::read(&*fs, to).unwrap();
+            let found = Found::read(&*fs, to, alluvium_base::FileNumber(0)).unwrap();
             assert_eq!(found.check(1, log.last), log.last);
             assert_eq!(found.replayed.torn, None);
         }
     }
+}
+
+/// Five records are durable, ten more are only the kernel's; then the process dies and another one
+/// seals the log and writes three records behind it.
+fn sealed_log(is_mapped: bool) -> (SimFs, Vec<u64>) {
+    let disk = SimFs::new(7);
+    disk.create_dir_durably(DIR.as_ref());
+    disk.set_mapping_supported(is_mapped);
+    let fs: Arc<dyn Fs> = Arc::new(disk.clone());
+    // Room for all in one segment, or for three records.
+    let mode = if is_mapped { WalMode::Mapped } else { WalMode::Buffered };
+    let options = WalOptions { mode, ..SMALL };
+    let (mut log, _) = Log::open(&fs, options).unwrap();
+    for _ in 0..5 {
+        log.append(150).unwrap();
+    }
+    log.sync().unwrap();
+    for _ in 0..10 {
+        log.append(150).unwrap();
+    }
+    drop(log);
+    let found = Found::in_dir(&*fs).unwrap();
+    assert_eq!(found.check(1, 15), 15);
+    let earlier = seal(&*fs, DIR.as_ref(), &found.replayed).unwrap();
+    let mut log =
+        Log::start_behind(&fs, DIR.as_ref(), options, &found, (earlier, FileNumber(0))).unwrap();
+    for _ in 0..3 {
+        log.append(150).unwrap();
+    }
+    let segments = log.wal.segments().iter().map(|segment| segment.number.0).collect();
+    drop(log);
+    (disk, segments)
+}
+
+#[test]
+fn what_is_written_behind_a_sealed_log_follows_it() {
+    for is_mapped in [false, true] {
+        let (disk, segments) = sealed_log(is_mapped);
+        let found = Found::in_dir(&disk).unwrap();
+        assert_eq!(found.check(1, 18), 18);
+        assert_eq!(found.replayed.segments.len(), segments.len());
+    }
+}
+
+#[test]
+fn a_power_cut_behind_a_sealed_log_leaves_a_prefix_and_is_no_damage() {
+    for is_mapped in [false, true] {
+        let (disk, _) = sealed_log(is_mapped);
+        for survival in
+            [Survival::None, Survival::All].into_iter().chain((0..400).map(Survival::Random))
+        {
+            let found = Found::in_dir(&disk.crash(survival));
+            let found = found.unwrap_or_else(|error| panic!("{survival:?}: {error}"));
+            found.check(1, 5);
+        }
+    }
+}
+
+#[test]
+fn a_log_is_not_sealed_where_a_record_stands_after_all() {
+    let (fs, found) = torn_log();
+    seal(&*fs, DIR.as_ref(), &found.replayed).unwrap();
+    // Read once more, the place holds a record: the mark.
+    let again = seal(&*fs, DIR.as_ref(), &found.replayed);
+    assert!(again.is_err_and(|error| error.to_string().contains("reads differently")));
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use alluvium_base::sync::Mutex;
-use alluvium_base::{Fs, Seq, StdFs};
+use alluvium_base::{FileNumber, Fs, Seq, StdFs};
 use alluvium_wal::{WalMode, WalOptions};
 
 use crate::log::{Found, Log};
@@ -17,7 +17,7 @@ fn threads_that_append_sync_and_release_lose_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let fs: Arc<dyn Fs> = Arc::new(StdFs);
         let options = WalOptions { segment_size: 256 << 10, mode, create_ahead: true };
-        let (log, _) = Log::open_in(&fs, folder.path(), options).unwrap();
+        let (log, _) = Log::open_in(&fs, folder.path(), options, FileNumber(0)).unwrap();
         let wal = log.wal.clone();
         let log = Mutex::new(log);
         let released = AtomicU64::new(0);
@@ -38,7 +38,7 @@ fn threads_that_append_sync_and_release_lose_nothing() {
                         if n % 300 == 299 {
                             let flushed = last / 2;
                             released.fetch_max(flushed, Ordering::Relaxed);
-                            wal.release(Seq::new(flushed), wal.active()).unwrap();
+                            wal.release(wal.first_needed(Seq::new(flushed))).unwrap();
                         }
                     }
                 });
@@ -46,14 +46,14 @@ fn threads_that_append_sync_and_release_lose_nothing() {
         });
         drop((log, wal));
         let first = released.into_inner() + 1;
-        let found = Found::read(&*fs, folder.path()).unwrap();
+        let found = Found::read(&*fs, folder.path(), FileNumber(0)).unwrap();
         assert_eq!(found.check(first, RECORDS), RECORDS);
         assert_eq!(found.replayed.torn, None);
-        let (mut log, found) = Log::open_in(&fs, folder.path(), options).unwrap();
+        let (mut log, found) = Log::open_in(&fs, folder.path(), options, FileNumber(0)).unwrap();
         assert_eq!(found.check(first, RECORDS), RECORDS);
         log.append(100).unwrap();
         log.sync().unwrap();
-        let found = Found::read(&*fs, folder.path()).unwrap();
+        let found = Found::read(&*fs, folder.path(), FileNumber(0)).unwrap();
         assert_eq!(found.check(first, RECORDS + 1), RECORDS + 1);
     }
 }

@@ -41,10 +41,10 @@ const MOST: usize = 64;
 
 /// The dead stretches of a keyspace.
 #[derive(Debug)]
-pub(crate) struct DeadRuns {
+pub(crate) struct DeadStretches {
     /// How many there are, so that whoever meets none takes no lock.
     count: AtomicUsize,
-    /// A leaf lock but for [`DeadRuns::watch`], which takes it inside the commit lock.
+    /// A leaf lock but for [`DeadStretches::watch`], which takes it inside the commit lock.
     runs: Mutex<Runs>,
     /// Gone once the database is closed.
     commit: Weak<Mutex<CommitState>>,
@@ -81,7 +81,7 @@ pub(crate) struct Walk<'a> {
     pub(crate) now_ms: u64,
 }
 
-impl DeadRuns {
+impl DeadStretches {
     pub(crate) fn new(commit: Weak<Mutex<CommitState>>) -> Self {
         Self { count: AtomicUsize::new(0), runs: Mutex::default(), commit }
     }
@@ -130,7 +130,7 @@ impl DeadRuns {
     }
 
     fn cut(&self, key: &[u8]) {
-        if is_planted(Bug::DeadRunNotCut) {
+        if is_planted(Bug::DeadStretchNotCut) {
             return;
         }
         let mut runs = self.runs.lock();

@@ -13,6 +13,18 @@
 //! through the tags, all in one or two cache lines, and touches only entries whose tag agrees; a
 //! seek does a binary search over the offsets; a step forward begins where the entry ends.
 //!
+//! A binary search over entries is a chain of cache misses. So the cache keeps more than the file
+//! does: behind the block, the bytes that all its keys begin with and, for each entry, the next four
+//! bytes of its key, its *fence*. They lie beside offsets and tags, so that a seek looks at a few
+//! neighbouring lines and then at the one entry it is about:
+//!
+//! ```text
+//!   ┌───────────────┬───────────────┬───────────────┬───────┐
+//!   │ block, as     │ fence of      │ what all keys │ length│      only in memory, see
+//!   │ above         │ entry 0… u32  │ begin with    │ u32   │      Block::with_fences
+//!   └───────────────┴───────────────┴───────────────┴───────┘
+//! ```
+//!
 //! [`Block::parse`] walks the whole block once, when it is read from disk: afterwards every offset
 //! and length is known to be sound, so searching and stepping cannot fail. It does not check the
 //! order, nor the tags: that takes a comparison and a hash for each entry, the checksum says the
@@ -20,6 +32,7 @@
 //! checks both.
 
 use std::cmp::Ordering;
+use std::ops::Range;
 
 use alluvium_base::codec::Decoder;
 use alluvium_base::key::{EXPIRY_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES, compare};
@@ -140,12 +153,14 @@ pub(crate) struct Block {
     entries_end: u32,
     /// Where the offsets end and the tags begin.
     tags_at: u32,
+    /// Where the block, as files hold it, ends. Fences follow in memory, if it has any.
+    end: u32,
 }
 
 impl Block {
     /// A block without entries, which no file holds: where a cursor stands that stands nowhere.
     pub(crate) const fn empty() -> Self {
-        Self { bytes: Bytes::new(), count: 0, entries_end: 0, tags_at: 0 }
+        Self { bytes: Bytes::new(), count: 0, entries_end: 0, tags_at: 0, end: 0 }
     }
 
     /// Validates a block that may hold anything; says what is wrong with it.
@@ -174,7 +189,8 @@ impl Block {
         let tags_at = count_at.checked_sub(count)?;
         let offsets_bytes = count.checked_mul(offset_width(bytes.len()) as u32)?;
         let entries_end = tags_at.checked_sub(offsets_bytes)?;
-        Some(Self { bytes, count, entries_end, tags_at })
+        let end = count_at + COUNT_BYTES as u32;
+        Some(Self { bytes, count, entries_end, tags_at, end })
     }
 
     /// How many entries it has.
@@ -183,7 +199,7 @@ impl Block {
         self.count
     }
 
-    /// Its length, in bytes.
+    /// Its length in memory, in bytes.
     pub(crate) fn len(&self) -> usize {
         self.bytes.len()
     }
@@ -191,7 +207,7 @@ impl Block {
     #[inline]
     fn offset(&self, index: u32) -> usize {
         const INSIDE: &str = "the offsets lie inside the block";
-        if self.bytes.len() <= MAX_NARROW_BYTES {
+        if self.end as usize <= MAX_NARROW_BYTES {
             let at = self.entries_end as usize + index as usize * size_of::<u16>();
             u16::from_le_bytes(*self.bytes[at..].first_chunk().expect(INSIDE)).into()
         } else {
@@ -269,10 +285,61 @@ impl Block {
         (self.user_key(&entry) == user_key && entry.seq <= at).then_some(entry)
     }
 
+    /// The same block with fences, in memory of its own: for one that will be sought in often.
+    pub(crate) fn with_fences(&self) -> Self {
+        if self.count < FEWEST_FENCED {
+            return self.clone();
+        }
+        let (first, last) = (self.entry(0), self.entry(self.count - 1));
+        let (first, last) = (self.user_key(&first), self.user_key(&last));
+        let same = first.iter().zip(last).take_while(|(a, b)| a == b).take(MOST_SAME_BYTES).count();
+        let fences_bytes = self.count as usize * FENCE_BYTES + same + size_of::<u32>();
+        let mut bytes = Vec::with_capacity(self.end as usize + fences_bytes);
+        bytes.extend_from_slice(&self.bytes[..self.end as usize]);
+        for index in 0..self.count {
+            // A wrong order, which nobody has checked, makes wrong fences, and no panic.
+            let key = self.user_key(&self.entry(index)).get(same..).unwrap_or_default();
+            bytes.extend_from_slice(&fence_of(key).to_le_bytes());
+        }
+        bytes.extend_from_slice(&first[..same]);
+        bytes.extend_from_slice(&(same as u32).to_le_bytes());
+        Self { bytes: bytes.into(), ..*self }
+    }
+
+    /// The entries among which the first one at or behind `user_key` is, or behind which it is: all
+    /// of them, unless there are fences.
+    #[inline]
+    fn fenced(&self, user_key: &[u8]) -> Range<u32> {
+        let fences_end = self.end as usize + self.count as usize * FENCE_BYTES;
+        let Some((prefix, _)) =
+            self.bytes.get(fences_end..).and_then(<[u8]>::split_last_chunk::<4>)
+        else {
+            return 0..self.count;
+        };
+        let Some(rest) = user_key.strip_prefix(prefix) else {
+            // It comes before all keys of the block or behind them.
+            let at = if user_key < prefix { 0 } else { self.count };
+            return at..at;
+        };
+        let fence = fence_of(rest);
+        let fences = &self.bytes[self.end as usize..fences_end];
+        if self.count > MOST_COUNTED {
+            return binary_fenced(fences, fence);
+        }
+        // All of them, in no order: the lines are fetched side by side, and no branch is guessed.
+        let (mut before, mut upto) = (0, 0);
+        for other in fences.as_chunks::<FENCE_BYTES>().0 {
+            let other = u32::from_le_bytes(*other);
+            before += u32::from(other < fence);
+            upto += u32::from(other <= fence);
+        }
+        before..upto
+    }
+
     /// How many entries come before (`user_key`, `seq`).
     #[inline]
     pub(crate) fn count_before(&self, user_key: &[u8], seq: Seq) -> u32 {
-        let (mut low, mut high) = (0, self.count);
+        let Range { start: mut low, end: mut high } = self.fenced(user_key);
         while low < high {
             let middle = low + (high - low) / 2;
             let entry = self.entry(middle);
@@ -283,6 +350,35 @@ impl Block {
         }
         low
     }
+}
+
+/// Bytes of a fence.
+const FENCE_BYTES: usize = size_of::<u32>();
+/// A block with fewer entries is sought in without.
+const FEWEST_FENCED: u32 = 4;
+/// How many of the bytes that all keys begin with are kept: where there are more, all fences are the
+/// same, and of no use.
+const MOST_SAME_BYTES: usize = 256;
+/// Up to so many fences are looked at all together.
+const MOST_COUNTED: u32 = 192;
+
+/// The first four bytes of what is left of a key, as a number that is in the same order.
+#[inline]
+fn fence_of(rest: &[u8]) -> u32 {
+    if let Some(bytes) = rest.first_chunk() {
+        return u32::from_be_bytes(*bytes);
+    }
+    let mut bytes = [0; FENCE_BYTES];
+    bytes[..rest.len()].copy_from_slice(rest);
+    u32::from_be_bytes(bytes)
+}
+
+/// The entries of a large block that have this fence.
+fn binary_fenced(fences: &[u8], fence: u32) -> Range<u32> {
+    let (fences, _) = fences.as_chunks::<FENCE_BYTES>();
+    let before = fences.partition_point(|other| u32::from_le_bytes(*other) < fence);
+    let same = fences[before..].partition_point(|other| u32::from_le_bytes(*other) == fence);
+    before as u32..(before + same) as u32
 }
 
 /// The high bit of every byte of `word` that is zero, and no other bit.

@@ -202,6 +202,10 @@ impl BlockCache {
     /// Puts a block into slot `index`, unless another thread came first or it is larger than the
     /// whole budget. Drops others to make room.
     pub(crate) fn insert(&self, slots: &Arc<Slots>, index: usize, block: &Block) {
+        if block.len() > self.budget_bytes {
+            return;
+        }
+        let block = block.with_fences();
         let charge = block.len() + OVERHEAD_BYTES;
         let (Ok(entry_charge), Ok(entry_index)) = (u32::try_from(charge), u32::try_from(index))
         else {
@@ -210,8 +214,7 @@ impl BlockCache {
         if charge > self.budget_bytes {
             return;
         }
-        let cached =
-            Arc::new(CachedBlock { block: block.clone(), is_used: AtomicBool::new(false) });
+        let cached = Arc::new(CachedBlock { block, is_used: AtomicBool::new(false) });
         let mut ring = self.ring.lock();
         if slots.peek(index).is_some() {
             return;

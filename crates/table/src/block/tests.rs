@@ -28,7 +28,10 @@ fn lookups_steps_and_seeks_agree_at_both_offset_widths() {
         let entries = entries_of_sizes(count, value_bytes);
         let block = Block::parse(build(&entries)).expect("sound");
         assert_eq!(block.count() as usize, count);
-        for (i, (key, seq, _, value)) in entries.iter().enumerate() {
+        let fenced = block.with_fences();
+        let each = entries.iter().enumerate();
+        let each = each.flat_map(|entry| [(&block, entry), (&fenced, entry)]);
+        for (block, (i, (key, seq, _, value))) in each {
             let tag = tag_of(crate::hash_key(key));
             let found = block.find(key, tag, Seq::MAX).expect("it is there");
             assert_eq!((block.value(&found), found.seq), (&value[..], Seq::new(*seq)));
@@ -65,6 +68,31 @@ proptest! {
         bytes.extend_from_slice(&noise);
         let word = u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes"));
         prop_assert_eq!(short_varint(word), Some((n, len)));
+    }
+
+    /// Whatever the keys have in common, short ones and versions of one key included.
+    #[test]
+    fn a_block_with_fences_is_sought_in_like_one_without(
+        same in proptest::collection::vec(any::<u8>(), 0..6),
+        keys in proptest::collection::btree_set(proptest::collection::vec(0u8..4, 0..7), 1..60),
+        versions in 1u64..4,
+        sought in proptest::collection::vec(proptest::collection::vec(0u8..5, 0..8), 0..40),
+    ) {
+        let key_of = |rest: &Vec<u8>| [&same[..], rest].concat();
+        let of_key = |key: &Vec<u8>| {
+            let key = key_of(key);
+            (0..versions).rev().map(move |seq| (key.clone(), seq, Kind::Put, vec![1]))
+        };
+        let block = Block::parse(build(&keys.iter().flat_map(of_key).collect::<Vec<_>>()));
+        let block = block.expect("sound");
+        let fenced = block.with_fences();
+        let sought = sought.iter().map(key_of).chain(sought.clone()).chain(keys.iter().map(key_of));
+        for key in sought {
+            for seq in 0..=versions {
+                let seq = Seq::new(seq);
+                prop_assert_eq!(fenced.count_before(&key, seq), block.count_before(&key, seq));
+            }
+        }
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub mod seeded;
 pub mod sync;
 
 pub use batch::{BatchEntry, BatchReader, KeyspaceId, WriteBatch};
-pub use bytes::Bytes;
+pub use bytes::{Bytes, BytesMut};
 pub use clock::{Clock, SystemClock};
 pub use error::{Corruption, Error, ErrorKind, Result};
 pub use fs::{File, FileName, FileNumber, FileNumbers, Fs, MemFs, StdFs};

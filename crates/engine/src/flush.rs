@@ -1,8 +1,8 @@
 //! Flush: an immutable memtable becomes tables in L0.
 //!
-//! The order is the promise: the log up to the memtable's last sequence is synced first (or another
-//! keyspace's older batch could be lost while this newer one survives), then the table's file and
-//! folder, then the edit that names it, then readers see it, and only then the log lets go.
+//! The order is the promise: the log up to the memtable's last sequence is synced first where another
+//! keyspace has something in it (an older batch could be lost while this newer one survives), then the
+//! table's file and folder, then the edit that names it, then readers see it, and only then the log lets go.
 
 use std::sync::Arc;
 
@@ -35,7 +35,10 @@ impl Core {
         if !is_planted(Bug::FlushBeforeLastInsert) {
             self.publisher.wait_for(oldest.last);
         }
-        if !is_planted(Bug::FlushBeforeLogSync) {
+        // Where all up to there is in tables then, the log need not have it: a database of one busy
+        // keyspace removes segments that the disk never saw.
+        let is_alone = others(&view, id).all(|tree| is_idle(tree, oldest.last));
+        if !is_alone && !is_planted(Bug::FlushBeforeLogSync) {
             self.sync_to(oldest.log_end)?;
         }
 
@@ -159,6 +162,17 @@ impl Core {
     }
 }
 
+fn others(view: &ReadView, id: KeyspaceId) -> impl Iterator<Item = &Arc<TreeView>> {
+    view.trees().filter(move |tree| tree.id != id)
+}
+
+/// Whether a keyspace has nothing unflushed at or below `up_to`, which every writer has passed: so it
+/// stays.
+fn is_idle(tree: &TreeView, up_to: Seq) -> bool {
+    let has_nothing = tree.immutable.is_empty() && tree.active.memtable.is_empty();
+    has_nothing || tree.unflushed_from() > up_to
+}
+
 /// Other keyspaces that have nothing unflushed at or below `up_to`: the edit says so, and they hold
 /// back no part of the log.
 fn idle_keyspaces(
@@ -167,15 +181,11 @@ fn idle_keyspaces(
     flushing: KeyspaceId,
     up_to: Seq,
 ) -> Vec<KeyspaceChange> {
-    let is_idle = |tree: &TreeView| {
-        let has_nothing = tree.immutable.is_empty() && tree.active.memtable.is_empty();
-        has_nothing || tree.unflushed_from() > up_to
-    };
     let is_behind = |id: KeyspaceId| {
         manifest.state().keyspaces.get(&id).is_some_and(|keyspace| keyspace.flushed < up_to)
     };
-    view.trees()
-        .filter(|tree| tree.id != flushing && is_behind(tree.id) && is_idle(tree))
+    others(view, flushing)
+        .filter(|tree| is_behind(tree.id) && is_idle(tree, up_to))
         .map(|tree| KeyspaceChange {
             keyspace: tree.id,
             flushed: Some(up_to),

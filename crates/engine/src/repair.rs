@@ -203,7 +203,7 @@ impl Repair {
 
     /// Spills the entries of the log that count.
     fn take_log(&mut self, target: &mut Target) -> Result<()> {
-        let has_gaps = !self.report.missing_seqs.is_empty();
+        let has_gaps = !self.report.missing_seqs.is_empty() || self.lacks_flushed();
         read_log(&*self.fs, &self.from, &self.log, &mut |batch, entry, seq| {
             let known = self.history.keyspaces.get(&entry.keyspace);
             let is_flushed = known.is_some_and(|known| seq <= known.flushed);
@@ -213,6 +213,12 @@ impl Repair {
             target.insert(batch, entry, seq)
         })?;
         target.spill()
+    }
+
+    /// Whether the log misses writes that come after some it has, and that were flushed: a flush does
+    /// not wait for the log, so that a power cut may have taken them.
+    fn lacks_flushed(&self) -> bool {
+        self.log.has_gaps() || self.log.last() < Some(self.history.flushed())
     }
 
     /// Whether entries of this keyspace count: those of a dropped one do not.
@@ -265,7 +271,7 @@ impl Repair {
             range: table.range(),
         });
         let inputs = inputs.collect();
-        let has_gaps = self.log.has_gaps();
+        let has_gaps = self.lacks_flushed();
         let (tables, outcomes, uncertain) = target.merge(id, &options, inputs, has_gaps)?;
         for outcome in outcomes {
             let keyspace = apart.is_none().then(|| name.clone());

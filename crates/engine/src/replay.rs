@@ -80,8 +80,9 @@ impl RecordOrder {
     ) -> Result<&[BatchEntry]> {
         let damage =
             |what: String| Error::corrupt(FileName::Wal(segment).in_dir(&self.dir), offset, what);
-        let needed = self.last.unwrap_or(self.flushed).next();
-        let follows = if self.last.is_some() { first == needed } else { first <= needed };
+        // What is missing up to there is in tables: a flush need not wait for the log.
+        let needed = self.reached().next();
+        let follows = first <= needed && self.last.is_none_or(|last| last < first);
         if !follows {
             return Err(damage(format!(
                 "writes {needed} to {first} are missing before this record: \
@@ -107,10 +108,15 @@ impl RecordOrder {
         Ok(&self.entries)
     }
 
+    /// Every write up to here is in tables or in the records so far.
+    fn reached(&self) -> Seq {
+        self.last.map_or(self.flushed, |last| last.max(self.flushed))
+    }
+
     /// The last sequence ever given, after the last record. Fails with [`Error::Corrupt`] when the
     /// log ends before what the manifest knows of: a torn tail never does.
     pub(crate) fn finish(&self) -> Result<Seq> {
-        let (reached, known) = (self.last.unwrap_or(self.flushed), self.known);
+        let (reached, known) = (self.reached(), self.known);
         if reached < known {
             let what = format!(
                 "the log ends at write {reached}, yet the manifest knows of write {known}: \

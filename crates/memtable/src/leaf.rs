@@ -220,7 +220,7 @@ mod tests {
 
     /// An entry with this user key and sequence 1.
     fn entry(key: &[u8]) -> Entry {
-        Entry::new(&Bytes::copy_from_slice(key), &(0..key.len()), &(0..0), Seq::new(1), Kind::Put)
+        Entry::new(Bytes::copy_from_slice(key), &(0..key.len()), &(0..0), Seq::new(1), Kind::Put)
     }
 
     fn insert(leaf: &mut Leaf, key: &[u8]) {

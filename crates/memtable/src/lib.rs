@@ -29,6 +29,7 @@
 //! | `cursor` | an owned cursor over any memtable, in chunks |
 //! | `ledger` | how many bytes, how many entries, which sequences |
 
+mod chunks;
 mod cursor;
 mod leaf;
 mod ledger;

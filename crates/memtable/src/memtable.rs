@@ -13,7 +13,7 @@ pub struct MemEntry {
     pub seq: Seq,
     /// What the write does: a tombstone is found like any other entry.
     pub kind: Kind,
-    /// The stored value, a slice of its batch: for [`Kind::PutExpiring`] the expiry comes first.
+    /// The stored value, a slice of its batch or of a copy: for [`Kind::PutExpiring`] the expiry comes first.
     pub value: Bytes,
 }
 
@@ -22,7 +22,7 @@ pub struct MemEntry {
 /// No method fails: what can go wrong with an entry is checked when its batch is built or read.
 pub trait Memtable: Send + Sync + Debug {
     /// Adds the entry whose user key and stored value are these ranges of `batch`, which it keeps
-    /// alive. It is seen by every call that starts after this one returned.
+    /// alive or copies them from. It is seen by every call that starts after this one returned.
     ///
     /// # Panics
     /// When (user key, `seq`) is there already, a range does not lie in `batch`, or `batch` is
@@ -37,8 +37,8 @@ pub trait Memtable: Send + Sync + Debug {
     /// order; those inserted before the call are all seen. Keys and values are not copied.
     fn iter(self: Arc<Self>) -> Box<dyn InternalIterator>;
 
-    /// Bytes of memory it holds: its nodes and its share of each batch, in proportion to the bytes
-    /// of its entries there. Within 10 % of what an allocator hands out for batches without spare
+    /// Bytes of memory it holds: its nodes, what it copied, and its share of each batch, in
+    /// proportion to the bytes of its entries there. Within 10 % of what an allocator hands out for batches without spare
     /// capacity; one atomic load.
     fn memory_bytes(&self) -> usize;
 

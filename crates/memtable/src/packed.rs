@@ -30,6 +30,7 @@ use alluvium_base::{Bytes, InternalIterator, Kind, Seq};
 use crossbeam_skiplist::SkipMap;
 use crossbeam_skiplist::map;
 
+use crate::chunks::{Chunks, MOST_COPIED_BYTES};
 use crate::cursor::{Cursor, Runs};
 use crate::leaf::Leaf;
 use crate::ledger::{Ledger, allocated, batch_share, node_bytes};
@@ -39,6 +40,7 @@ use crate::place::{Entry, Place};
 /// A memtable of sorted leaves, indexed by a skiplist.
 pub struct PackedMemtable {
     leaves: SkipMap<LeafKey, RwLock<Leaf>>,
+    chunks: Chunks,
     ledger: Ledger,
 }
 
@@ -62,7 +64,8 @@ const LEAF_BYTES: usize =
 impl PackedMemtable {
     /// An empty memtable.
     pub fn new() -> Self {
-        let memtable = Self { leaves: SkipMap::new(), ledger: Ledger::new(size_of::<Self>()) };
+        let (chunks, ledger) = (Chunks::default(), Ledger::new(size_of::<Self>()));
+        let memtable = Self { leaves: SkipMap::new(), chunks, ledger };
         memtable.add_leaf(Place::MIN, Leaf::new(None));
         memtable
     }
@@ -116,8 +119,15 @@ impl Default for PackedMemtable {
 
 impl Memtable for PackedMemtable {
     fn insert(&self, batch: &Bytes, key: Range<usize>, value: Range<usize>, seq: Seq, kind: Kind) {
-        self.insert_entry(Entry::new(batch, &key, &value, seq, kind));
-        self.ledger.count_entry(batch_share(batch.len(), &key, &value), seq);
+        if batch.len() > MOST_COPIED_BYTES {
+            self.insert_entry(Entry::new(batch.clone(), &key, &value, seq, kind));
+            self.ledger.count_entry(batch_share(batch.len(), &key, &value), seq);
+            return;
+        }
+        let (copy, taken_bytes) = self.chunks.copy(&batch[key.clone()], &batch[value]);
+        let (key, value) = (0..key.len(), key.len()..copy.len());
+        self.insert_entry(Entry::new(copy, &key, &value, seq, kind));
+        self.ledger.count_entry(taken_bytes, seq);
     }
 
     fn get(&self, user_key: &[u8], at: Seq) -> Option<MemEntry> {

@@ -154,7 +154,7 @@ impl Entry {
     /// The entry whose key and value are these ranges of `batch`. Panics as
     /// [`Memtable::insert`](crate::Memtable::insert) says.
     pub(crate) fn new(
-        batch: &Bytes,
+        batch: Bytes,
         key: &Range<usize>,
         value: &Range<usize>,
         seq: Seq,
@@ -171,7 +171,7 @@ impl Entry {
             place: Place {
                 prefix,
                 stamp: seq.get() << KIND_BITS | u64::from(kind.encode()),
-                source: Source::Shared(batch.clone()),
+                source: Source::Shared(batch),
                 key_start: narrow(key.start),
                 key_len: narrow(key.len()),
             },
@@ -266,7 +266,7 @@ mod tests {
     #[test]
     fn a_stored_and_a_borrowed_place_compare_as_internal_keys_do() {
         let batch = Bytes::from_static(b"applepear");
-        let apple = Entry::new(&batch, &(0..5), &(5..9), Seq::new(7), Kind::Put);
+        let apple = Entry::new(batch.clone(), &(0..5), &(5..9), Seq::new(7), Kind::Put);
         assert!(Place::MIN < *apple.place());
         assert!(Place::new(b"apple", Seq::new(8)) < *apple.place());
         assert!(Place::new(b"apple", Seq::new(7)) == *apple.place());
@@ -281,6 +281,6 @@ mod tests {
     #[should_panic(expected = "outside a batch")]
     fn a_value_outside_its_batch_is_refused() {
         let batch = Bytes::from_static(b"k");
-        Entry::new(&batch, &(0..1), &(1..2), Seq::ZERO, Kind::Put);
+        Entry::new(batch, &(0..1), &(1..2), Seq::ZERO, Kind::Put);
     }
 }

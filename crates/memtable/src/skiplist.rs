@@ -45,7 +45,7 @@ impl Memtable for SkiplistMemtable {
     fn insert(&self, batch: &Bytes, key: Range<usize>, value: Range<usize>, seq: Seq, kind: Kind) {
         let memory_bytes = node_bytes(size_of::<Entry>()) + batch_share(batch.len(), &key, &value);
         // `insert` would replace an equal entry, and readers could miss both for a moment.
-        let stored = self.entries.get_or_insert(Entry::new(batch, &key, &value, seq, kind));
+        let stored = self.entries.get_or_insert(Entry::new(batch.clone(), &key, &value, seq, kind));
         assert!(stored.is_of(batch, &key), "two entries share a user key and sequence {seq}");
         self.ledger.count_entry(memory_bytes, seq);
     }

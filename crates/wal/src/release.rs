@@ -55,6 +55,8 @@ impl Wal {
             }
             let mut cursor = self.shared.cursor.lock();
             cursor.older.remove(0);
+            // What nobody needs need not be written to the disk either.
+            cursor.unsynced.retain(|unsynced| unsynced.number != number);
             let live_bytes = cursor.live_bytes();
             self.shared.counters.live_bytes.store(live_bytes, Ordering::Relaxed);
             released.push(number);

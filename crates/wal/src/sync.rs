@@ -12,15 +12,17 @@ use std::sync::Arc;
 use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::sync::Mutex;
 use alluvium_base::sync::atomic::{AtomicU64, Ordering};
-use alluvium_base::{Error, File, Fs, Result};
+use alluvium_base::{Error, File, FileNumber, Fs, Result};
 
 use crate::ahead::Ahead;
 use crate::group::SyncGroup;
+use crate::segment::Segment;
 use crate::writer::{Counters, Cursor, LogEnd};
 
 /// A file that is to be synced.
 #[derive(Clone, Debug)]
 pub(crate) struct UnsyncedFile {
+    pub(crate) number: FileNumber,
     pub(crate) file: Arc<dyn File>,
     pub(crate) path: PathBuf,
 }
@@ -73,10 +75,10 @@ impl Shared {
         let goal = cursor.written;
         let place = cursor.place();
         let mut files = std::mem::take(&mut cursor.unsynced);
-        let (file, path) = (cursor.segment.file.clone(), cursor.segment.path.clone());
+        let Segment { number, file, path, .. } = &cursor.segment;
+        files.push(UnsyncedFile { number: *number, file: file.clone(), path: path.clone() });
         drop(cursor);
-        files.push(UnsyncedFile { file, path });
-        for UnsyncedFile { file, path } in files {
+        for UnsyncedFile { file, path, .. } in files {
             let synced = file.sync().map_err(|error| Error::io("sync", path, error));
             if !is_planted(Bug::SyncResultIgnored) {
                 synced?;

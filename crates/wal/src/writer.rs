@@ -286,7 +286,8 @@ impl Cursor {
         self.first_seq = None;
         let old = std::mem::replace(&mut self.segment, next);
         if !is_planted(Bug::UnsyncedRotation) {
-            self.unsynced.push(UnsyncedFile { file: old.file.clone(), path: old.path.clone() });
+            let (number, file, path) = (old.number, old.file.clone(), old.path.clone());
+            self.unsynced.push(UnsyncedFile { number, file, path });
         }
         counters.live_bytes.store(self.live_bytes(), Ordering::Relaxed);
         Ok(old)

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use alluvium::fs::Fs;
 use alluvium::{
     Background, Builder, Db, Depth, ErrorKind, FileFate, KeyspaceOptions, Knowledge, LogMode,
     OptionsSource, Persist, Read, RepairOptions, RepairReport, check, repair,
@@ -679,4 +680,50 @@ fn a_lost_current_is_damage_whether_or_not_a_database_may_be_made() {
         assert_eq!(error.kind(), ErrorKind::Corrupt);
         assert!(error.to_string().contains("CURRENT") && error.to_string().contains("repair"));
     }
+}
+
+/// A flush does not wait for the log: after a power cut the log may hold a write and lack the removal
+/// that came after it, both of them flushed and compacted away. Neither an open nor a repair brings
+/// it back.
+#[test]
+fn a_removed_key_stays_removed_where_the_log_lost_the_removal() {
+    let clock = SimClock::new(START_MS);
+    let disk = SimFs::new(5);
+    let db = builder(&disk, &clock, FROM).default_keyspace(KeyspaceOptions::default());
+    let db = db.log_segment_size(1 << 20).max_log_bytes(4 << 20).open().unwrap();
+    db.insert("removed", [1; 3000]).unwrap();
+    for n in 0..20 {
+        db.insert(format!("kept {n}"), [2; 3000]).unwrap();
+    }
+    db.remove("removed").unwrap();
+    db.insert("last", "one").unwrap();
+    db.flush().unwrap();
+    db.compact().unwrap();
+    db.insert("later", "one").unwrap();
+    // Of the log, the disk has what comes before some place; or this and that.
+    let cuts = (1..16).map(|n| without_end_of_log(&disk, n * 4096));
+    let chances = (0..30).map(|seed| disk.crash(Survival::Random(seed)));
+    for (n, image) in cuts.chain(chances).enumerate() {
+        let report = check(Arc::new(image.clone()), FROM, Depth::Quick).unwrap();
+        assert!(report.damage.is_empty(), "image {n}: {:?}", report.damage);
+        let report = repair(Arc::new(image.clone()), FROM, TO, RepairOptions::default()).unwrap();
+        assert!(report.missing_seqs.is_empty(), "image {n}: {:?}", report.missing_seqs);
+        for dir in [TO, FROM] {
+            let db = builder(&image, &clock, dir).open().unwrap();
+            assert!(db.get("removed").unwrap().is_none(), "image {n}, {dir}");
+            let has_later = db.contains_key("later").unwrap();
+            assert_eq!(db.count().unwrap(), 21 + u64::from(has_later), "image {n}, {dir}");
+        }
+    }
+    drop(db);
+}
+
+/// What a power cut leaves that takes all of the log from `at` on.
+fn without_end_of_log(disk: &SimFs, at: u64) -> SimFs {
+    let image = disk.kill();
+    let names = image.list(FROM.as_ref()).unwrap();
+    let log = names.iter().find(|name| name.ends_with(".wal")).expect("there is a log");
+    let file = image.open_writable(&Path::new(FROM).join(log)).unwrap();
+    file.write_all_at(&vec![0; (file.len().unwrap() - at) as usize], at).unwrap();
+    image
 }

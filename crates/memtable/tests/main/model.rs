@@ -276,11 +276,11 @@ fn a_second_entry_at_the_same_place_is_refused() {
     }
 }
 
-/// The value found is a slice of the batch, not a copy.
+/// A large value that is found is a slice of its batch, not a copy.
 #[test]
-fn a_found_value_shares_the_batch() {
+fn a_large_value_that_is_found_shares_its_batch() {
     for (_, memtable) in every_memtable() {
-        let (batch, key, value) = crate::one_put(b"k", b"a value of some length");
+        let (batch, key, value) = crate::one_put(b"k", &[7; 5000]);
         let expected = batch[value.clone()].as_ptr();
         memtable.insert(&batch, key, value, Seq::new(1), Kind::Put);
         assert_eq!(memtable.get(b"k", Seq::MAX).expect("there").value.as_ptr(), expected);

@@ -1,0 +1,72 @@
+//! Small entries, copied side by side.
+//!
+//! An entry that keeps its whole write batch alive costs an allocation that lives as long as the
+//! memtable, and is freed one by one when that is dropped. A batch that holds a few small entries is
+//! copied instead, and its memory serves the next one at once:
+//!
+//! ```text
+//!   chunk   │ key value │ key value │ key value │ …        an entry's share is a slice of it
+//! ```
+//!
+//! Chunks grow, so that a small memtable stays small. A value that a reader holds keeps its chunk
+//! alive, which is why they do not grow far.
+
+use alluvium_base::sync::Mutex;
+use alluvium_base::{Bytes, BytesMut};
+
+use crate::ledger::allocated;
+
+/// A batch up to this long is copied; a longer one is kept alive.
+pub(crate) const MOST_COPIED_BYTES: usize = 2 << 10;
+
+const FIRST_CHUNK_BYTES: usize = 1 << 10;
+const LARGEST_CHUNK_BYTES: usize = 16 << 10;
+
+/// What counts the owners of a chunk.
+const CHUNK_HEADER_BYTES: usize = allocated(5 * size_of::<usize>());
+
+/// Where the next small entry is copied to.
+#[derive(Debug, Default)]
+pub(crate) struct Chunks {
+    current: Mutex<Chunk>,
+}
+
+#[derive(Debug)]
+struct Chunk {
+    /// What is free of it.
+    free: BytesMut,
+    next_bytes: usize,
+}
+
+impl Default for Chunk {
+    fn default() -> Self {
+        Self { free: BytesMut::new(), next_bytes: FIRST_CHUNK_BYTES }
+    }
+}
+
+impl Chunks {
+    /// Copies a key and its value, one behind the other, no more than [`MOST_COPIED_BYTES`] together.
+    /// Answers the copy and the memory that was taken for it: mostly none, now and then a chunk.
+    #[inline]
+    pub(crate) fn copy(&self, key: &[u8], value: &[u8]) -> (Bytes, usize) {
+        let bytes = key.len() + value.len();
+        let mut chunk = self.current.lock();
+        let mut taken_bytes = 0;
+        if chunk.free.capacity() < bytes {
+            taken_bytes = chunk.renew(bytes);
+        }
+        chunk.free.extend_from_slice(key);
+        chunk.free.extend_from_slice(value);
+        (chunk.free.split().freeze(), taken_bytes)
+    }
+}
+
+impl Chunk {
+    #[cold]
+    fn renew(&mut self, bytes: usize) -> usize {
+        let capacity = self.next_bytes.max(bytes);
+        self.free = BytesMut::with_capacity(capacity);
+        self.next_bytes = (2 * self.next_bytes).min(LARGEST_CHUNK_BYTES);
+        allocated(capacity) + CHUNK_HEADER_BYTES
+    }
+}

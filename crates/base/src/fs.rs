@@ -14,6 +14,7 @@ mod standard;
 
 use std::fmt::Debug;
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -155,6 +156,19 @@ pub trait Mapping: Send + Debug {
     /// # Panics
     /// When it would reach beyond the mapping.
     fn write(&mut self, offset: usize, data: &[u8]);
+
+    /// With what another thread can have memory ready before it is written to; `None` where that is
+    /// of no use.
+    fn populator(&self) -> Option<Arc<dyn Populate>> {
+        None
+    }
+}
+
+/// Has the memory of a [`Mapping`] ready before it is written to.
+pub trait Populate: Send + Sync + Debug {
+    /// Has the pages of `range` there and writable, as a write of what they hold would. A hint: where
+    /// it fails, writing takes longer. What reaches beyond the mapping is left out.
+    fn populate(&self, range: Range<usize>);
 }
 
 /// Reads a whole file, refusing one longer than `max_bytes` before allocating for it.

@@ -1,4 +1,5 @@
-//! Creates the next segment ahead of need, so that a rotation costs no more than an append.
+//! Creates the next segment ahead of need, so that a rotation costs no more than an append; and has
+//! the memory of a mapped one ready before records are put there.
 //!
 //! ```text
 //!            ask             thread            take
@@ -13,8 +14,10 @@
 //! a segment and then skipped: an attempt that failed is repeated with its number, over what it
 //! left. Otherwise a file without records could stand between two of the log.
 
+use std::ops::Range;
 use std::sync::Arc;
 
+use alluvium_base::fs::Populate;
 use alluvium_base::sync::thread::{Builder, JoinHandle};
 use alluvium_base::sync::{Condvar, Mutex};
 use alluvium_base::{Error, FileNumber, Result};
@@ -46,7 +49,23 @@ struct Shared {
 #[derive(Debug)]
 struct Slot {
     state: State,
+    /// Memory of the active segment that is wanted soon.
+    window: Option<Window>,
     is_closed: bool,
+}
+
+/// A part of a segment that records will be put into.
+#[derive(Debug)]
+pub(crate) struct Window {
+    pub(crate) memory: Arc<dyn Populate>,
+    pub(crate) range: Range<usize>,
+}
+
+/// What the thread does next.
+enum Work {
+    Populate(Window),
+    /// Make the segment behind this one.
+    Make(FileNumber),
 }
 
 #[derive(Debug)]
@@ -66,7 +85,7 @@ enum State {
 pub(crate) fn prepare(maker: SegmentMaker) -> Result<(Ahead, NextSegment)> {
     let creates_ahead = maker.options.create_ahead;
     let dir = maker.dir.clone();
-    let slot = Mutex::new(Slot { state: State::Idle, is_closed: false });
+    let slot = Mutex::new(Slot { state: State::Idle, window: None, is_closed: false });
     let shared = Arc::new(Shared { maker, slot, changed: Condvar::new() });
     let mut thread = None;
     if creates_ahead {
@@ -95,6 +114,15 @@ impl NextSegment {
         }
     }
 
+    /// Says that records will soon be put into `window`. Does not wait.
+    pub(crate) fn populate(&self, window: Window) {
+        let mut slot = self.shared.slot.lock();
+        if self.creates_ahead && !slot.is_closed {
+            slot.window = Some(window);
+            self.shared.changed.notify_all();
+        }
+    }
+
     /// The segment behind `active`, with room for `capacity` bytes at least: the one that was
     /// created ahead, or one created now.
     pub(crate) fn take(&self, active: FileNumber, capacity: u64) -> Result<Segment> {
@@ -119,7 +147,14 @@ impl Shared {
     }
 
     fn run(&self) {
-        while let Some(active) = self.wait_for_work() {
+        while let Some(work) = self.wait_for_work() {
+            let active = match work {
+                Work::Make(active) => active,
+                Work::Populate(window) => {
+                    window.memory.populate(window.range);
+                    continue;
+                }
+            };
             let number = self.maker.numbers.take();
             let made = self.maker.make_numbered(number, Some(active), 0);
             let mut slot = self.slot.lock();
@@ -128,16 +163,21 @@ impl Shared {
         }
     }
 
-    /// Waits until a segment is asked for and marks it as being made; `None` once closed.
-    fn wait_for_work(&self) -> Option<FileNumber> {
+    /// Waits until a window is wanted, or a segment is asked for, which is marked as being made;
+    /// `None` once closed.
+    fn wait_for_work(&self) -> Option<Work> {
         let mut slot = self.slot.lock();
         loop {
             if slot.is_closed {
                 return None;
             }
+            // The window first: it is wanted within milliseconds.
+            if let Some(window) = slot.window.take() {
+                return Some(Work::Populate(window));
+            }
             if let State::Asked(active) = slot.state {
                 slot.state = State::Making;
-                return Some(active);
+                return Some(Work::Make(active));
             }
             self.changed.wait(&mut slot);
         }

@@ -8,7 +8,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use alluvium_base::fs::Mapping;
+use alluvium_base::fs::{Mapping, Populate};
 use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::{Error, File, FileName, FileNumber, FileNumbers, Fs, Result};
 
@@ -27,6 +27,11 @@ pub(crate) trait SegmentWriter: Send + std::fmt::Debug {
 
     /// What [`Wal::mode`](crate::Wal::mode) says.
     fn mode(&self) -> &'static str;
+
+    /// With what the file's memory can be made ready before records are put there, if it helps.
+    fn populator(&self) -> Option<Arc<dyn Populate>> {
+        None
+    }
 }
 
 #[derive(Debug)]
@@ -50,6 +55,10 @@ impl SegmentWriter for MappedWriter {
 
     fn mode(&self) -> &'static str {
         "mapped"
+    }
+
+    fn populator(&self) -> Option<Arc<dyn Populate>> {
+        self.mapping.populator()
     }
 }
 

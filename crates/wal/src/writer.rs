@@ -14,7 +14,7 @@ use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::sync::atomic::{AtomicU64, Ordering};
 use alluvium_base::{Error, Result, Seq};
 
-use crate::ahead::{self, NextSegment};
+use crate::ahead::{self, NextSegment, Window};
 use crate::format::{
     BARE_RECORD_BYTES, FILE_HEADER_BYTES, MAX_PAYLOAD_BYTES, Place, RecordHeader, RecordKind,
     record_bytes,
@@ -25,6 +25,8 @@ use crate::{EarlierSegments, SegmentInfo, WalConfig};
 
 /// Room that stays behind a data record: for a watermark, and the sealed mark in its place.
 const KEPT_BYTES: u64 = BARE_RECORD_BYTES;
+/// How far ahead of the writer memory is made ready: twice that, each time half of it was used.
+const WINDOW_BYTES: u64 = 512 << 10;
 /// The smallest segment that makes sense; options below it are raised to it.
 const MIN_SEGMENT_BYTES: u64 = 1 << 10;
 
@@ -39,6 +41,10 @@ pub(crate) struct Cursor {
     pub(crate) offset: u64,
     /// Past this offset the next segment is asked for.
     ask_at: u64,
+    /// Past this offset the memory behind it is asked for.
+    populate_at: u64,
+    /// Memory up to here was asked for.
+    populated_to: u64,
     /// Of the active segment, see [`SegmentInfo`].
     first_seq: Option<Seq>,
     last_seq: Seq,
@@ -124,11 +130,15 @@ impl WalWriter {
         }
         put.map_err(|error| shared.poison(error))?;
         let asks = cursor.asks();
+        let window = cursor.wanted_window();
         let active = cursor.segment.number;
         let end = cursor.written;
         drop(cursor);
         if asks {
             self.next.ask(active);
+        }
+        if let Some(window) = window {
+            self.next.populate(window);
         }
         self.end = end;
         Ok(end)
@@ -177,6 +187,8 @@ impl Cursor {
         Self {
             offset: FILE_HEADER_BYTES,
             ask_at: ask_at(&segment, next),
+            populate_at: if next.creates_ahead() { WINDOW_BYTES } else { u64::MAX },
+            populated_to: 0,
             first_seq: None,
             last_seq,
             written: LogEnd::default(),
@@ -218,6 +230,30 @@ impl Cursor {
             self.ask_at = u64::MAX;
         }
         asks
+    }
+
+    /// The part of the segment whose memory should be made ready now, if any.
+    #[inline]
+    fn wanted_window(&mut self) -> Option<Window> {
+        if self.offset < self.populate_at { None } else { self.next_window() }
+    }
+
+    #[cold]
+    fn next_window(&mut self) -> Option<Window> {
+        self.populate_at = self.offset + WINDOW_BYTES / 2;
+        // Where syncs are frequent they would have to write what was made ready; and little is
+        // written between them.
+        let synced =
+            if self.watermark.file == self.segment.number { self.watermark.offset } else { 0 };
+        let is_rarely_synced = !self.unsynced.is_empty() || self.offset - synced >= WINDOW_BYTES;
+        let end = (self.offset + 2 * WINDOW_BYTES).min(self.segment.capacity);
+        let start = self.populated_to.max(self.offset);
+        if !is_rarely_synced || start >= end {
+            return None;
+        }
+        self.populated_to = end;
+        let memory = self.segment.writer.populator()?;
+        Some(Window { memory, range: start as usize..end as usize })
     }
 
     /// Writes a data record of `bytes` in all.
@@ -282,6 +318,8 @@ impl Cursor {
         self.write(&sealed, &[], BARE_RECORD_BYTES, counters)?;
         self.older.push(self.info());
         self.ask_at = ask_at(&next, asked);
+        self.populate_at = if asked.creates_ahead() { 0 } else { u64::MAX };
+        self.populated_to = 0;
         self.offset = FILE_HEADER_BYTES;
         self.first_seq = None;
         let old = std::mem::replace(&mut self.segment, next);

@@ -70,8 +70,13 @@ struct Half {
     /// The last key this end decided on; meaningful once `has_decided`.
     key: Vec<u8>,
     has_decided: bool,
+    /// How many versions it passed over since it decided on a key.
+    passed: u32,
     dead: Dead,
 }
+
+/// A key with more versions than this is left by a seek: it is written again and again.
+const MANY_VERSIONS: u32 = 8;
 
 /// What a half walked over since it stood on something visible.
 #[derive(Debug, Default)]
@@ -145,7 +150,7 @@ impl Place {
     fn half(&self, seek: impl FnOnce(&mut MergingIterator<Source>) -> Result<()>) -> Result<Half> {
         let mut cursor = self.tree.cursor(ReadOptions::default());
         seek(&mut cursor)?;
-        Ok(Half { cursor, key: Vec::new(), has_decided: false, dead: Dead::default() })
+        Ok(Half { cursor, key: Vec::new(), has_decided: false, passed: 0, dead: Dead::default() })
     }
 
     /// The end of the dead stretches that begin with the one `key` is in.
@@ -248,7 +253,8 @@ impl OpenScan {
                     return Ok(Some(skip));
                 }
                 Look::Dead if place.skip_dead(front)? => {}
-                Look::Dead | Look::PassedOver => front.cursor.next()?,
+                Look::Dead => front.cursor.next()?,
+                Look::PassedOver => front.pass_over(place.seq)?,
                 Look::Outside => break,
             }
         }
@@ -329,15 +335,40 @@ impl Half {
         }
         self.key.clear();
         self.key.extend_from_slice(entry.user_key);
-        self.has_decided = true;
+        (self.has_decided, self.passed) = (true, 0);
         Ok(match resolve(entry.kind, self.cursor.value(), place.now())? {
             Meaning::Value { skip, .. } => Look::Visible { skip },
             Meaning::Absent => Look::Dead,
         })
     }
 
+    /// Moves on from a version that does not count for a reader at `seq`: to the next entry, or, of a
+    /// key with many versions, to the first that may count.
+    #[inline]
+    fn pass_over(&mut self, seq: Seq) -> Result<()> {
+        self.passed += 1;
+        if self.passed.is_multiple_of(MANY_VERSIONS) {
+            self.leave_key(seq)
+        } else {
+            self.cursor.next()
+        }
+    }
+
+    #[cold]
+    fn leave_key(&mut self, seq: Seq) -> Result<()> {
+        let entry = self.cursor.key();
+        let next = if entry.seq > seq { seq } else { Seq::ZERO };
+        if entry.seq <= next {
+            // The last one.
+            return self.cursor.next();
+        }
+        let user_key = entry.user_key.to_vec();
+        self.cursor.seek(&user_key, next)
+    }
+
     /// Walks backwards over all versions of the key it stands on, oldest first, and answers what
-    /// `take` made of the last one that is visible, if that is a value.
+    /// `take` made of the last one that is visible, if that is a value. Where there are many, it seeks
+    /// that one instead.
     #[inline]
     fn decide<T>(
         &mut self,
@@ -345,7 +376,7 @@ impl Half {
         take: &mut impl FnMut(&MergingIterator<Source>, usize) -> T,
     ) -> Result<Option<T>> {
         let mut visible = None;
-        loop {
+        for _ in 0..MANY_VERSIONS {
             let entry = self.cursor.key();
             if entry.seq <= place.seq {
                 visible = match resolve(entry.kind, self.cursor.value(), place.now())? {
@@ -358,6 +389,25 @@ impl Half {
                 return Ok(visible);
             }
         }
+        self.decide_at_once(place, take)
+    }
+
+    #[cold]
+    fn decide_at_once<T>(
+        &mut self,
+        place: &Place,
+        take: &mut impl FnMut(&MergingIterator<Source>, usize) -> T,
+    ) -> Result<Option<T>> {
+        self.cursor.seek(&self.key, place.seq)?;
+        let mut visible = None;
+        if self.cursor.is_valid() && *self.cursor.key().user_key == *self.key {
+            let resolved = resolve(self.cursor.key().kind, self.cursor.value(), place.now())?;
+            if let Meaning::Value { skip, .. } = resolved {
+                visible = Some(take(&self.cursor, skip));
+            }
+        }
+        self.cursor.seek_before(&self.key, Seq::MAX)?;
+        Ok(visible)
     }
 }
 

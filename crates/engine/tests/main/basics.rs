@@ -280,3 +280,46 @@ fn many_threads_write_and_read_at_once() {
     });
     assert_eq!(db.count().unwrap(), 8000);
 }
+
+/// Scans leave a key that was written again and again by a seek, and find what they would have found
+/// step by step, in memtables and tables, now and in every snapshot.
+#[test]
+fn scans_get_over_keys_with_many_versions() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = crate::support::manual_in(dir.path());
+    let (mut snapshots, mut expected) = (Vec::new(), Vec::new());
+    for round in 0..60_u32 {
+        for key in ["a", "hot", "hotter", "z"] {
+            let is_hot = key.starts_with("hot");
+            if is_hot || round % 20 == 0 {
+                db.insert(key, round.to_be_bytes()).unwrap();
+            }
+        }
+        if round % 17 == 5 {
+            db.remove("hot").unwrap();
+        }
+        if round % 7 == 0 {
+            snapshots.push(db.snapshot());
+            expected.push(["a", "hot", "hotter", "z"].map(|key| (key, db.get(key).unwrap())));
+        }
+        if round == 30 {
+            db.flush().unwrap();
+        }
+    }
+    for (snapshot, expected) in snapshots.iter().zip(&expected) {
+        let expected = expected.iter().filter_map(|(key, value)| Some((*key, value.clone()?)));
+        let expected: Vec<_> = expected.collect();
+        let found = |scan: &mut dyn Iterator<Item = alluvium::Result<alluvium::KeyValue>>| {
+            let text = |key: &[u8]| String::from_utf8(key.to_vec()).unwrap();
+            scan.map(|kv| kv.map(|(key, value)| (text(&key), value)).unwrap()).collect::<Vec<_>>()
+        };
+        let same = |found: Vec<(String, alluvium::Bytes)>| {
+            found.iter().map(|(k, v)| (k.as_str(), v.clone())).eq(expected.iter().cloned())
+        };
+        let view = snapshot.of(&db.default_keyspace());
+        assert!(same(found(&mut view.iter())));
+        let mut back = found(&mut view.iter().rev());
+        back.reverse();
+        assert!(same(back));
+    }
+}

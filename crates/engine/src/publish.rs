@@ -3,6 +3,10 @@
 //! Writers get their sequences under the commit lock but fill the memtable outside it, so a later
 //! write may be done first. It waits here until all before it are visible: a reader at sequence
 //! *s* then sees every write up to *s*, and batches whole.
+//!
+//! Where one writer is interrupted, all behind it pile up, and each could only wake the next one. So
+//! they wait in different places, by sequence, and a writer wakes the one whose turn it is: waking
+//! all of them for each would cost the square of their number.
 
 use std::sync::Arc;
 
@@ -14,12 +18,19 @@ use alluvium_base::sync::{ArcSwap, Condvar, Guard, Mutex, hint, thread};
 /// Turns a writer spins before it sleeps: those before it are mid-copy, some hundred nanoseconds.
 const SPINS: usize = if cfg!(any(loom, shuttle)) { 1 } else { 64 };
 
+/// Places to wait in: writers rarely share one unless there are more of them.
+const PLACES: usize = if cfg!(any(loom, shuttle)) { 2 } else { 32 };
+
 /// Knows up to where writes are visible.
 #[derive(Debug)]
 pub(crate) struct Publisher {
     visible: AtomicU64,
     sleepers: AtomicUsize,
-    turn: Mutex<()>,
+    /// How many of the sleepers wait for some sequence, and not for their own turn.
+    onlookers: Mutex<usize>,
+    /// Where writers wait for their turn.
+    places: [Condvar; PLACES],
+    /// Where onlookers wait.
     moved: Condvar,
 }
 
@@ -28,7 +39,8 @@ impl Publisher {
         Self {
             visible: AtomicU64::new(visible.get()),
             sleepers: AtomicUsize::new(0),
-            turn: Mutex::new(()),
+            onlookers: Mutex::new(0),
+            places: std::array::from_fn(|_| Condvar::new()),
             moved: Condvar::new(),
         }
     }
@@ -62,38 +74,69 @@ impl Publisher {
     #[inline]
     pub(crate) fn publish(&self, first: Seq, last: Seq) {
         if !is_planted(Bug::PublishOutOfOrder) {
-            self.wait_for(first.prev());
+            self.wait_for_turn(first);
         }
         // Sequentially consistent with `sleepers`: either we see the sleeper, or it sees the store.
         self.visible.store(last.get(), Ordering::SeqCst);
         if self.sleepers.load(Ordering::SeqCst) > 0 {
-            drop(self.turn.lock());
+            self.wake(last.next());
+        }
+    }
+
+    /// Wakes the writer whose turn it is, if it sleeps, and all onlookers.
+    #[cold]
+    fn wake(&self, next: Seq) {
+        // Behind the lock: whoever is about to sleep has seen the store, or sleeps already.
+        let onlookers = *self.onlookers.lock();
+        self.place(next).notify_all();
+        if onlookers > 0 {
             self.moved.notify_all();
+        }
+    }
+
+    /// Where the writer whose first sequence is `first` waits for its turn.
+    fn place(&self, first: Seq) -> &Condvar {
+        &self.places[first.get() as usize % PLACES]
+    }
+
+    /// Returns once all before `first` is visible.
+    #[inline]
+    fn wait_for_turn(&self, first: Seq) {
+        if self.visible() < first.prev() && !self.spin(first.prev()) {
+            self.sleep(first.prev(), Some(first));
         }
     }
 
     /// Returns once `seq` is visible.
     #[inline]
     pub(crate) fn wait_for(&self, seq: Seq) {
-        if self.visible() < seq {
-            self.wait_slowly(seq);
+        if self.visible() < seq && !self.spin(seq) {
+            self.sleep(seq, None);
         }
     }
 
+    /// Waits for a moment; answers whether that was enough.
     #[cold]
-    fn wait_slowly(&self, seq: Seq) {
-        for _ in 0..SPINS {
+    fn spin(&self, seq: Seq) -> bool {
+        (0..SPINS).any(|_| {
             hint::spin_loop();
-            if self.visible() >= seq {
-                return;
-            }
-        }
+            self.visible() >= seq
+        })
+    }
+
+    /// Sleeps until `seq` is visible: in the place of the writer that begins with `turn`, or as an
+    /// onlooker.
+    #[cold]
+    fn sleep(&self, seq: Seq, turn: Option<Seq>) {
+        let place = turn.map_or(&self.moved, |first| self.place(first));
         self.sleepers.fetch_add(1, Ordering::SeqCst);
-        let mut turn = self.turn.lock();
+        let mut onlookers = self.onlookers.lock();
+        *onlookers += usize::from(turn.is_none());
         while self.visible.load(Ordering::SeqCst) < seq.get() {
-            self.moved.wait(&mut turn);
+            place.wait(&mut onlookers);
         }
-        drop(turn);
+        *onlookers -= usize::from(turn.is_none());
+        drop(onlookers);
         self.sleepers.fetch_sub(1, Ordering::SeqCst);
     }
 }

@@ -7,10 +7,13 @@
 //! ```
 //!
 //! A leader syncs everything written when it begins; whoever comes later waits, and one of them
-//! leads the next sync, for all of them.
+//! leads the next sync, for all of them. So there are never more than two crowds: those whom the sync
+//! under way is for, and those who gather for the next. Each has a place to wait of its own, and
+//! nobody is woken before there is something to do: with many threads, waking costs more than syncing.
 //!
 //! Invariants:
 //! - One thread syncs at a time, and not under the lock.
+//! - While nobody leads and a crowd gathers, one of it was woken, or somebody else is about to lead it.
 //! - A sync that failed is never repeated: the kernel may have dropped the pages and would answer
 //!   with success. All who waited for it fail, and all who come later.
 
@@ -31,7 +34,8 @@ mod models;
 pub(crate) struct SyncGroup {
     /// Never taken together with another lock.
     state: Mutex<State>,
-    finished: Condvar,
+    /// Where crowds wait, in turn.
+    places: [Condvar; 2],
     /// As `State::synced`, to be read without the lock.
     synced: AtomicU64,
     /// The first failure, which is final.
@@ -41,6 +45,10 @@ pub(crate) struct SyncGroup {
 #[derive(Debug, Default)]
 struct State {
     has_leader: bool,
+    /// The number of the crowd that gathers.
+    crowd: usize,
+    /// How many wait in each place.
+    waiting: [usize; 2],
     /// The furthest end that any thread has waited for.
     wanted: LogEnd,
     synced: LogEnd,
@@ -51,7 +59,7 @@ impl SyncGroup {
     pub(crate) fn new() -> Self {
         Self {
             state: Mutex::default(),
-            finished: Condvar::new(),
+            places: [Condvar::new(), Condvar::new()],
             synced: AtomicU64::new(0),
             poison: OnceLock::new(),
         }
@@ -92,16 +100,20 @@ impl SyncGroup {
         }
         let mut state = self.state.lock();
         state.wanted = state.wanted.max(end);
-        loop {
-            if state.synced >= end {
-                return Ok(());
-            }
-            if !state.has_leader {
-                break;
-            }
-            self.finished.wait(&mut state);
+        let place = state.crowd % 2;
+        while state.synced < end && state.has_leader {
+            state.waiting[place] += 1;
+            self.places[place].wait(&mut state);
+            state.waiting[place] -= 1;
         }
+        if state.synced >= end {
+            self.wake_leader(&state);
+            return Ok(());
+        }
+        // Its own crowd: the one before it was led, or there would be a leader or a sync to wait for.
         state.has_leader = true;
+        state.crowd += 1;
+        let led = (state.crowd - 1) % 2;
         drop(state);
         // Checked by each leader: those who waited for a sync that failed fail too.
         let synced = self.check().and_then(|()| sync());
@@ -114,8 +126,21 @@ impl SyncGroup {
             state.synced = synced;
             self.synced.store(synced.0, Ordering::Release);
         }
+        self.places[led].notify_all();
+        if synced.is_ok() {
+            self.wake_leader(&state);
+        } else {
+            self.places[1 - led].notify_all();
+        }
         drop(state);
-        self.finished.notify_all();
         synced.map(drop)
+    }
+
+    /// Has one of the crowd that gathers lead it, unless somebody does.
+    fn wake_leader(&self, state: &State) {
+        let place = state.crowd % 2;
+        if !state.has_leader && state.waiting[place] > 0 {
+            self.places[place].notify_one();
+        }
     }
 }

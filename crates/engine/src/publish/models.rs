@@ -12,7 +12,7 @@
 //! | `visible` loaded with `Acquire` under the lock | `the_last_of_those_who_wait_is_woken` |
 //! | no lock between the store and the notification | `the_last_of_those_who_wait_is_woken` |
 //! | notified before the store | `the_last_of_those_who_wait_is_woken` |
-//! | `notify_one` | `all_who_wait_are_woken` |
+//! | `notify_one` for onlookers | `all_who_wait_are_woken` |
 //! | `publish` does not wait for its turn | `a_visible_sequence_is_in_its_memtable` |
 //! | `pin` without its second look | `a_read_point_misses_no_earlier_write` |
 //! | `pin` reads the sequence first | `a_read_point_has_the_view_its_sequence_needs` |
@@ -76,7 +76,7 @@ fn the_last_of_those_who_wait_is_woken() {
     explore("the_last_of_those_who_wait_is_woken", || {
         let publisher = Arc::new(Publisher::new(Seq::ZERO));
         let sleeper = Arc::clone(&publisher);
-        let sleeper = thread::spawn(move || sleeper.wait_slowly(Seq::new(1)));
+        let sleeper = thread::spawn(move || sleeper.sleep(Seq::new(1), None));
         publisher.publish(Seq::new(1), Seq::new(1));
         sleeper.join().unwrap();
     });
@@ -90,13 +90,35 @@ fn all_who_wait_are_woken() {
         let sleepers: Vec<_> = [1, 2]
             .map(|seq| {
                 let sleeper = Arc::clone(&publisher);
-                thread::spawn(move || sleeper.wait_slowly(Seq::new(seq)))
+                thread::spawn(move || sleeper.sleep(Seq::new(seq), None))
             })
             .into();
         publisher.publish(Seq::new(1), Seq::new(2));
         for sleeper in sleepers {
             sleeper.join().unwrap();
         }
+    });
+}
+
+/// A writer who waits for his turn is woken by the one before him, wherever others wait.
+#[test]
+fn the_writer_whose_turn_it_is_is_woken() {
+    explore("the_writer_whose_turn_it_is_is_woken", || {
+        let publisher = Arc::new(Publisher::new(Seq::ZERO));
+        let later: Vec<_> = [2, 3]
+            .map(|seq| {
+                let writer = Arc::clone(&publisher);
+                thread::spawn(move || {
+                    writer.sleep(Seq::new(seq - 1), Some(Seq::new(seq)));
+                    writer.publish(Seq::new(seq), Seq::new(seq));
+                })
+            })
+            .into();
+        publisher.publish(Seq::new(1), Seq::new(1));
+        for writer in later {
+            writer.join().unwrap();
+        }
+        assert_eq!(publisher.visible(), Seq::new(3));
     });
 }
 

@@ -115,11 +115,15 @@ fn cpu_seconds() -> Result<f64> {
     Ok(ticks.sum::<Result<f64, _>>()? / TICKS_PER_SECOND)
 }
 
-/// Bytes that this process caused to be written to the disk.
+/// Bytes that this process caused to be written to the disk. The kernel counts what is written to
+/// memory on the disk's behalf, and apart from it what was removed before it got there.
 fn written_bytes() -> Result<u64> {
     let io = fs::read_to_string("/proc/self/io")?;
-    let line = io.lines().find_map(|line| line.strip_prefix("write_bytes: "));
-    Ok(line.context("no write_bytes in /proc/self/io")?.parse()?)
+    let figure = |name: &str| -> Result<u64> {
+        let line = io.lines().find_map(|line| line.strip_prefix(name));
+        Ok(line.with_context(|| format!("no {name:?} in /proc/self/io"))?.parse()?)
+    };
+    Ok(figure("write_bytes: ")?.saturating_sub(figure("cancelled_write_bytes: ")?))
 }
 
 fn status_bytes(field: &str) -> Result<u64> {

@@ -161,6 +161,7 @@ impl Db {
 
     pub(crate) fn open_with(builder: Builder) -> Result<Self> {
         builder.check()?;
+        let builder = builder.within_recovery_budget()?;
         let core = Arc::new(crate::recovery::recover(builder)?);
         let mut threads = Vec::new();
         let started = crate::background::spawn(&core, &mut threads);

@@ -63,6 +63,7 @@ mod publish;
 mod range;
 mod read;
 mod recovery;
+mod recovery_budget;
 mod repair;
 mod replay;
 mod resolve;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use alluvium_base::memory;
 use alluvium_base::{Clock, Fs, StdFs, SystemClock};
@@ -229,6 +230,7 @@ pub struct Builder {
     pub(crate) log_segment_size: u64,
     pub(crate) max_log_bytes: u64,
     pub(crate) max_copied_log_bytes: u64,
+    pub(crate) recovery_budget: Option<Duration>,
     pub(crate) background: Background,
     pub(crate) max_manifest_bytes: u64,
 }
@@ -249,6 +251,7 @@ impl Builder {
             log_segment_size: (64 * MIB).min(memory / 16).max(MIB),
             max_log_bytes: 512 * MIB,
             max_copied_log_bytes: MIB,
+            recovery_budget: None,
             background: Background::Threads(if cores > 2 { 2 } else { 1 }),
             max_manifest_bytes: REWRITE_MIN_BYTES,
         }
@@ -311,6 +314,15 @@ impl Builder {
     /// bytes: an idle keyspace cannot make the log grow without bound. Default 512 MiB.
     pub fn max_log_bytes(mut self, bytes: u64) -> Self {
         self.max_log_bytes = bytes;
+        self
+    }
+
+    /// How long the next open may take to replay the log, about: keyspaces are flushed, idle ones
+    /// too, before the log gets longer than this machine replays in that time. How fast that is,
+    /// this open finds out by a try of some milliseconds. The log is never held shorter than 4 MiB,
+    /// and with a short budget memtables may be flushed before they are full. Default none.
+    pub fn recovery_budget(mut self, budget: Duration) -> Self {
+        self.recovery_budget = Some(budget);
         self
     }
 

@@ -14,6 +14,7 @@
 //! A front that walked over many dead entries takes note of them, and a scan that meets what is known
 //! to be dead seeks over it: see [`crate::dead_stretches`].
 
+mod half;
 mod visit;
 
 use std::sync::Arc;
@@ -23,12 +24,14 @@ use alluvium_table::ReadOptions;
 
 use crate::dead_stretches::{WORTH_A_NOTE, Walk};
 use crate::range::Span;
-use crate::resolve::{Meaning, ReadTime, resolve};
+use crate::resolve::ReadTime;
 use crate::source::Source;
 use crate::view::TreeView;
 use crate::{Error, Result};
 
 pub use visit::Visit;
+
+use half::{Dead, Half, Look};
 
 /// A key and its value, as shared bytes that outlive the scan.
 pub type KeyValue = (Bytes, Bytes);
@@ -61,29 +64,6 @@ struct OpenScan {
     place: Place,
     front: Option<Half>,
     back: Option<Half>,
-}
-
-/// One end of the scan.
-#[derive(Debug)]
-struct Half {
-    cursor: MergingIterator<Source>,
-    /// The last key this end decided on; meaningful once `has_decided`.
-    key: Vec<u8>,
-    has_decided: bool,
-    /// How many versions it passed over since it decided on a key.
-    passed: u32,
-    dead: Dead,
-}
-
-/// A key with more versions than this is left by a seek: it is written again and again.
-const MANY_VERSIONS: u32 = 8;
-
-/// What a half walked over since it stood on something visible.
-#[derive(Debug, Default)]
-struct Dead {
-    /// Nothing from here on was visible; `None` before the first such entry.
-    start: Option<Vec<u8>>,
-    entries: u32,
 }
 
 impl Scan {
@@ -150,7 +130,7 @@ impl Place {
     fn half(&self, seek: impl FnOnce(&mut MergingIterator<Source>) -> Result<()>) -> Result<Half> {
         let mut cursor = self.tree.cursor(ReadOptions::default());
         seek(&mut cursor)?;
-        Ok(Half { cursor, key: Vec::new(), has_decided: false, passed: 0, dead: Dead::default() })
+        Ok(Half::new(cursor))
     }
 
     /// The end of the dead stretches that begin with the one `key` is in.
@@ -306,116 +286,6 @@ impl OpenScan {
         }
         Ok(None)
     }
-}
-
-/// What a front stands on.
-enum Look {
-    /// The caller's bytes of the value begin after so many others.
-    Visible { skip: usize },
-    /// The newest version that the reader sees of this key says that it is not there.
-    Dead,
-    /// Another version of a key that was decided on, or one from after the read point.
-    PassedOver,
-    /// The end of the range, or what the back has decided on.
-    Outside,
-}
-
-impl Half {
-    #[inline]
-    fn look(&mut self, place: &Place, met: Option<&[u8]>) -> Result<Look> {
-        let entry = self.cursor.key();
-        if place.span.end.as_deref().is_some_and(|end| entry.user_key >= end)
-            || met.is_some_and(|met| entry.user_key >= met)
-        {
-            return Ok(Look::Outside);
-        }
-        let is_decided = self.has_decided && is_same(entry.user_key, &self.key);
-        if entry.seq > place.seq || is_decided {
-            return Ok(Look::PassedOver);
-        }
-        self.key.clear();
-        self.key.extend_from_slice(entry.user_key);
-        (self.has_decided, self.passed) = (true, 0);
-        Ok(match resolve(entry.kind, self.cursor.value(), place.now())? {
-            Meaning::Value { skip, .. } => Look::Visible { skip },
-            Meaning::Absent => Look::Dead,
-        })
-    }
-
-    /// Moves on from a version that does not count for a reader at `seq`: to the next entry, or, of a
-    /// key with many versions, to the first that may count.
-    #[inline]
-    fn pass_over(&mut self, seq: Seq) -> Result<()> {
-        self.passed += 1;
-        if self.passed.is_multiple_of(MANY_VERSIONS) {
-            self.leave_key(seq)
-        } else {
-            self.cursor.next()
-        }
-    }
-
-    #[cold]
-    fn leave_key(&mut self, seq: Seq) -> Result<()> {
-        let entry = self.cursor.key();
-        let next = if entry.seq > seq { seq } else { Seq::ZERO };
-        if entry.seq <= next {
-            // The last one.
-            return self.cursor.next();
-        }
-        let user_key = entry.user_key.to_vec();
-        self.cursor.seek(&user_key, next)
-    }
-
-    /// Walks backwards over all versions of the key it stands on, oldest first, and answers what
-    /// `take` made of the last one that is visible, if that is a value. Where there are many, it seeks
-    /// that one instead.
-    #[inline]
-    fn decide<T>(
-        &mut self,
-        place: &Place,
-        take: &mut impl FnMut(&MergingIterator<Source>, usize) -> T,
-    ) -> Result<Option<T>> {
-        let mut visible = None;
-        for _ in 0..MANY_VERSIONS {
-            let entry = self.cursor.key();
-            if entry.seq <= place.seq {
-                visible = match resolve(entry.kind, self.cursor.value(), place.now())? {
-                    Meaning::Value { skip, .. } => Some(take(&self.cursor, skip)),
-                    Meaning::Absent => None,
-                };
-            }
-            self.cursor.prev()?;
-            if !self.cursor.is_valid() || !is_same(self.cursor.key().user_key, &self.key) {
-                return Ok(visible);
-            }
-        }
-        self.decide_at_once(place, take)
-    }
-
-    #[cold]
-    fn decide_at_once<T>(
-        &mut self,
-        place: &Place,
-        take: &mut impl FnMut(&MergingIterator<Source>, usize) -> T,
-    ) -> Result<Option<T>> {
-        self.cursor.seek(&self.key, place.seq)?;
-        let mut visible = None;
-        if self.cursor.is_valid() && *self.cursor.key().user_key == *self.key {
-            let resolved = resolve(self.cursor.key().kind, self.cursor.value(), place.now())?;
-            if let Meaning::Value { skip, .. } = resolved {
-                visible = Some(take(&self.cursor, skip));
-            }
-        }
-        self.cursor.seek_before(&self.key, Seq::MAX)?;
-        Ok(visible)
-    }
-}
-
-/// Whether two neighbours in a scan are one key. Those that are not differ in their last byte nearly
-/// always, and a look at it is cheaper than a call to compare them.
-#[inline]
-fn is_same(a: &[u8], b: &[u8]) -> bool {
-    a.last() == b.last() && a == b
 }
 
 /// The caller's bytes of a stored value.

@@ -54,14 +54,16 @@ pub struct Replayed {
 impl Replayed {
     /// How many bytes of it no record says were durable: those that [`renew`](crate::renew) copies.
     pub fn unsettled_bytes(&self) -> u64 {
-        let behind = |segment: &&SegmentInfo| segment.number >= self.durable.file;
-        let before = if self.segments.iter().any(|segment| segment.number == self.durable.file) {
-            self.durable.offset
-        } else {
-            0
+        let last = self.segments.last().map(|segment| segment.number);
+        let unsettled = |segment: &SegmentInfo| {
+            let is_first = segment.number == self.durable.file;
+            let from = if is_first { self.durable.offset } else { 0 };
+            // The last one's length counts a sealed mark that is yet to be written.
+            let unsealed_at = self.unsealed_at.filter(|_| last == Some(segment.number));
+            unsealed_at.unwrap_or(segment.bytes).saturating_sub(from)
         };
-        let bytes: u64 = self.segments.iter().filter(behind).map(|segment| segment.bytes).sum();
-        bytes.saturating_sub(before)
+        let behind = |segment: &&SegmentInfo| segment.number >= self.durable.file;
+        self.segments.iter().filter(behind).map(unsettled).sum()
     }
 
     /// Whether [`settle`](crate::settle) removes segment `number`.

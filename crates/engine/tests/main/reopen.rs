@@ -1,6 +1,7 @@
 //! Closing, dying and opening again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use alluvium::fs::StdFs;
 use alluvium::{Background, Db, Depth, ErrorKind, KeyspaceOptions, Persist, Read, check};
@@ -95,6 +96,27 @@ fn a_long_end_of_the_log_is_flushed_before_the_first_sync() {
     let other = cut.find_keyspace("other").unwrap().unwrap();
     assert_eq!(pairs(&other), expected);
     drop(db);
+}
+
+/// An idle keyspace does not hold back the log where an open must be quick.
+#[test]
+fn a_recovery_budget_holds_the_log_short() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = || Db::builder(dir.path()).recovery_budget(Duration::from_micros(1));
+    let db = options().open().unwrap();
+    let idle = db.keyspace("idle", KeyspaceOptions::default()).unwrap();
+    idle.insert("one", "entry").unwrap();
+    for n in 0..60_000_u32 {
+        db.insert(n.to_be_bytes(), [7; 400]).unwrap();
+    }
+    db.wait_idle().unwrap();
+    let log = db.stats().unwrap().log;
+    // Of 25 MB that were written; twice what it is held to, for it grows on during a flush.
+    assert!(log.live_bytes <= 8 << 20, "{log:?}");
+    let expected = pairs(&db);
+    drop((db, idle));
+    let db = options().open().unwrap();
+    assert_eq!(pairs(&db), expected);
 }
 
 #[test]

@@ -12,8 +12,8 @@ use alluvium_fuzz::memory::Budget;
 use alluvium_fuzz::{log_bytes, samples};
 use alluvium_testkit::{SimFs, Survival};
 use alluvium_wal::{
-    EarlierSegments, KnownSegments, Replayed, WalConfig, WalMode, WalOptions, renew, replay, settle,
-    start,
+    EarlierSegments, KnownSegments, Replayed, WalConfig, WalMode, WalOptions, renew, replay,
+    settle, start,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -33,10 +33,11 @@ fn write(fs: &dyn Fs, number: u64, bytes: &[u8]) {
 
 fn read(fs: &dyn Fs) -> Result<(Records, Replayed)> {
     let mut records = Records::new();
-    let replayed = replay(fs, Path::new(DIR), KnownSegments::default(), &mut |first, payload, _at| {
-        records.push((first, payload));
-        Ok(())
-    })?;
+    let replayed =
+        replay(fs, Path::new(DIR), KnownSegments::default(), &mut |first, payload, _at| {
+            records.push((first, payload));
+            Ok(())
+        })?;
     assert_eq!(replayed.records, records.len() as u64);
     Ok((records, replayed))
 }
@@ -67,8 +68,7 @@ fn go_on(fs: &Arc<dyn Fs>, mode: WalMode, (records, replayed): (&Records, &Repla
     if last.get() >= Seq::MAX.get() - 1 {
         return;
     }
-    let (mut writer, wal) =
-        open(fs, mode, earlier, next).expect("a settled log can be written to");
+    let (mut writer, wal) = open(fs, mode, earlier, next).expect("a settled log can be written to");
     let seq = last.next();
     let end = writer.append(seq, seq, b"new", crc32(b"new")).expect(MEMORY);
     wal.sync_to(end).expect(MEMORY);

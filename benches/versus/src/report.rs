@@ -69,18 +69,18 @@ impl Report {
     /// The page: what was run where, and the tables.
     pub fn markdown(&self, args: &Args) -> String {
         let mut page = String::from("# Benchmarks\n\n");
-        let command: Vec<String> = std::env::args().skip(1).collect();
         let Args { n, value_size, cache_mib, rounds, seed, .. } = args;
         let _written = write!(
             page,
-            "`cargo run --release -- {}` in `benches/versus`, on {}.\n{}. Values of {value_size} \
+            "`cargo run --release{} -- {}` in `benches/versus`, on {}.\n{}. Values of {value_size} \
              bytes, {n} entries, {cache_mib} MiB of cache, seed {seed}, medians of {rounds} rounds.\n\n\
              ## Throughput\n\nThousands of operations a second; then Alluvium's as a multiple of \
              each rival's: below 1 is a loss.\n\n{}\n\n\
              ## Latency\n\nMicroseconds: p50 / p99 / p99.9 / max.\n\n{}\n\n\
              ## Cost\n\nProcessor time of all threads, µs an operation; bytes that reached the disk \
              for each byte written by the user; MB on disk; MB of memory at most.\n\n{}\n",
-            command.join(" "),
+            features(),
+            command().join(" "),
             machine::describe(),
             machine::versions(),
             self.throughput(&args.engines),
@@ -166,4 +166,30 @@ fn aligned(mut table: Table) -> String {
         column.set_cell_alignment(CellAlignment::Right);
     }
     table.to_string()
+}
+
+/// What was built beside the engines in Rust.
+const fn features() -> &'static str {
+    match (cfg!(feature = "lmdb"), cfg!(feature = "rocksdb")) {
+        (true, true) => " --features lmdb,rocksdb",
+        (true, false) => " --features lmdb",
+        (false, true) => " --features rocksdb",
+        (false, false) => "",
+    }
+}
+
+/// What the program was called with, without the folders: those are one machine's.
+fn command() -> Vec<String> {
+    let mut command: Vec<String> = Vec::new();
+    let mut is_folder = false;
+    for argument in std::env::args().skip(1) {
+        if std::mem::take(&mut is_folder) {
+            continue;
+        }
+        is_folder = matches!(argument.as_str(), "--dir" | "--out");
+        if !is_folder {
+            command.push(argument);
+        }
+    }
+    command
 }

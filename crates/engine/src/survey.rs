@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use alluvium_base::seeded::{Bug, is_planted};
-use alluvium_base::{FileName, FileNumber, Seq};
+use alluvium_base::{FileName, FileNumber, KeyspaceId, Seq};
 use alluvium_manifest::{Manifest, Recovered, State};
 use alluvium_table::{BlockCache, Table};
 use alluvium_wal::{KnownSegments, Replayed, replay};
@@ -75,6 +75,8 @@ pub(crate) fn survey(builder: &Builder, names: &[FileName]) -> Result<Surveyed> 
             tables.insert(meta.number, table);
         }
     }
+    // What is given now may leave less memory than what was stored.
+    options.extend(builder.default_keyspace.clone().map(|given| (KeyspaceId::DEFAULT, given)));
     let mut gathering = Gathering::new(dir, &manifest.state, &options);
     let replayed =
         replay(&**fs, dir, known_segments(&manifest.state), &mut |first, payload, at| {

@@ -84,6 +84,12 @@ impl Core {
 
     #[cold]
     fn settle_slowly(&self) -> Result<bool> {
+        // Writes files, also on a caller's thread: not once the folder is another opener's.
+        let _inside = self.changing_files.read();
+        if self.lock.lock().is_none() {
+            self.check_open()?;
+        }
+        self.poison_error().map_or(Ok(()), Err)?;
         let _turn = self.unsettled.turn.lock();
         if self.unsettled.is_settled() {
             return Ok(false);

@@ -19,10 +19,10 @@
 //! neighbouring lines and then at the one entry it is about:
 //!
 //! ```text
-//!   ┌───────────────┬───────────────┬───────────────┬───────┐
-//!   │ block, as     │ fence of      │ what all keys │ length│      only in memory, see
-//!   │ above         │ entry 0… u32  │ begin with    │ u32   │      Block::with_fences
-//!   └───────────────┴───────────────┴───────────────┴───────┘
+//!   ┌───────────────┬───────────────┬───────────────┐
+//!   │ block, as     │ fence of      │ what all keys │      only in memory, see
+//!   │ above         │ entry 0… u32  │ begin with    │      Block::with_fences
+//!   └───────────────┴───────────────┴───────────────┘
 //! ```
 //!
 //! [`Block::parse`] walks the whole block once, when it is read from disk: afterwards every offset
@@ -293,7 +293,7 @@ impl Block {
         let (first, last) = (self.entry(0), self.entry(self.count - 1));
         let (first, last) = (self.user_key(&first), self.user_key(&last));
         let same = first.iter().zip(last).take_while(|(a, b)| a == b).take(MOST_SAME_BYTES).count();
-        let fences_bytes = self.count as usize * FENCE_BYTES + same + size_of::<u32>();
+        let fences_bytes = self.count as usize * FENCE_BYTES + same;
         let mut bytes = Vec::with_capacity(self.end as usize + fences_bytes);
         bytes.extend_from_slice(&self.bytes[..self.end as usize]);
         for index in 0..self.count {
@@ -302,7 +302,6 @@ impl Block {
             bytes.extend_from_slice(&fence_of(key).to_le_bytes());
         }
         bytes.extend_from_slice(&first[..same]);
-        bytes.extend_from_slice(&(same as u32).to_le_bytes());
         Self { bytes: bytes.into(), ..*self }
     }
 
@@ -311,11 +310,8 @@ impl Block {
     #[inline]
     fn fenced(&self, user_key: &[u8]) -> Range<u32> {
         let fences_end = self.end as usize + self.count as usize * FENCE_BYTES;
-        let Some((prefix, _)) =
-            self.bytes.get(fences_end..).and_then(<[u8]>::split_last_chunk::<4>)
-        else {
-            return 0..self.count;
-        };
+        // Without fences, nothing reaches as far.
+        let Some(prefix) = self.bytes.get(fences_end..) else { return 0..self.count };
         let Some(rest) = user_key.strip_prefix(prefix) else {
             // It comes before all keys of the block or behind them.
             let at = if user_key < prefix { 0 } else { self.count };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use alluvium::fs::StdFs;
 use alluvium::{Background, Db, Depth, ErrorKind, KeyspaceOptions, Persist, Read, check};
-use alluvium_testkit::{SimFs, Survival};
+use alluvium_testkit::{Fault, FaultPlan, OpClass, SimFs, Survival};
 
 use crate::support::{manual_in, pairs, tiny, tiny_builder};
 
@@ -194,4 +194,39 @@ fn files_of_unfinished_work_and_of_the_past_are_removed() {
         .filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|e| e == "table"))
         .count();
     assert_eq!(on_disk, live);
+}
+
+/// A handle that outlives its database must not write what an open left for later: the folder may be
+/// another opener's by then.
+#[test]
+fn what_an_open_left_for_later_is_not_done_after_the_database_was_closed() {
+    let disk = SimFs::new(13);
+    let options = |disk: &SimFs| {
+        Db::builder("db")
+            .fs(Arc::new(disk.clone()))
+            .log_segment_size(64 << 10)
+            .max_copied_log_bytes(0)
+            .background(Background::Manual)
+    };
+    let db = options(&disk).open().unwrap();
+    for n in 0..100 {
+        db.insert(format!("{n:05}"), "value").unwrap();
+    }
+    let killed = disk.kill();
+    drop(db);
+    let db = options(&killed).open().unwrap();
+    let stray = db.default_keyspace();
+    let mut batch = db.batch();
+    // The close cannot settle it either.
+    killed.set_faults(FaultPlan::nth(0, Fault::SyncFailsOnce).only_on(&[OpClass::Sync]));
+    let closed = db.close();
+    killed.set_faults(FaultPlan::none());
+    assert!(closed.is_err());
+
+    let next = options(&killed).open().unwrap();
+    let before = killed.files().len();
+    batch.insert(&stray, "stray", "write");
+    assert_eq!(batch.commit(Persist::Sync).unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(killed.files().len(), before);
+    assert_eq!(next.count().unwrap(), 100);
 }

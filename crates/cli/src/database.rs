@@ -28,6 +28,11 @@ pub(crate) struct Target {
     #[arg(long, global = true, value_name = "MIB", value_parser = mebibytes())]
     cache_size: Option<u64>,
 
+    /// All the memory that the database may hold: memtables, tables, buffers, and cached blocks, which
+    /// get what is left [default: no limit but those of each]
+    #[arg(long, global = true, value_name = "MIB", value_parser = mebibytes(), conflicts_with = "cache_size")]
+    memory: Option<u64>,
+
     /// Size at which a memtable is flushed; stays with the default keyspace from then on, and with
     /// another one that this command makes [default: 64]
     #[arg(long, global = true, value_name = "MIB", value_parser = mebibytes())]
@@ -159,9 +164,10 @@ impl Target {
 
     fn plain_builder(&self) -> Builder {
         let builder = Db::builder(self.dir()).default_persist(self.persist());
-        match self.cache_size {
-            Some(mib) => builder.cache_bytes(mib * MIB),
-            None => builder,
+        match (self.memory, self.cache_size) {
+            (Some(mib), _) => builder.memory(mib * MIB),
+            (None, Some(mib)) => builder.cache_bytes(mib * MIB),
+            (None, None) => builder,
         }
     }
 

@@ -26,7 +26,7 @@ use alluvium_base::{
     Error, FileName, FileNumber, FileNumbers, Fs, InternalIterator, InternalKey, KeyspaceId, Result,
 };
 use alluvium_manifest::TableMeta;
-use alluvium_table::{TableBuilder, TableOptions, TableSummary};
+use alluvium_table::{BlockCache, MemoryUse, TableBuilder, TableOptions, TableSummary};
 
 use crate::below::Below;
 use crate::gc::{Collector, GcContext};
@@ -40,6 +40,8 @@ pub struct Output<'a> {
     pub dir: &'a Path,
     /// Where file numbers come from.
     pub numbers: &'a FileNumbers,
+    /// Whose budget the memory for the writing is taken from.
+    pub cache: &'a Arc<BlockCache>,
     /// The keyspace that the entries are of.
     pub keyspace: KeyspaceId,
     /// How the tables are built.
@@ -193,8 +195,9 @@ impl<'a> Writer<'a> {
         // Noted first: a failed creation may still leave a name behind.
         self.created.push(path.clone());
         let file = output.fs.create(&path).map_err(|error| Error::io("create", &path, error))?;
-        let builder =
+        let mut builder =
             TableBuilder::new(file, &path, number, output.keyspace, &output.table_options)?;
+        builder.charge_to(output.cache.reserve(MemoryUse::Buffers));
         Ok(self.open.insert(OpenTable { builder, number, reported: 0 }))
     }
 

@@ -67,7 +67,7 @@ impl PreparedBatch {
 }
 
 /// Why the commit lock had to be given back.
-enum Room {
+pub(crate) enum Room {
     Made,
     WaitFor(StallCause),
 }
@@ -172,15 +172,18 @@ impl Core {
         for &id in keyspaces.ids() {
             let view = self.view.load();
             let tree = view.tree(id)?;
-            if (tree.active.memtable.memory_bytes() as u64) < tree.options.write_buffer_size {
+            if !tree.is_full() {
                 continue;
             }
-            if tree.immutable.len() + 1 >= tree.options.max_write_buffers {
+            if tree.has_no_room() {
                 return Ok(Room::WaitFor(StallCause::Memtables));
             }
             self.rotate(commit, id);
         }
-        if commit.unchecked_bytes >= LOG_CHECK_BYTES {
+        if commit.unchecked_bytes >= self.look_bytes(LOG_CHECK_BYTES) {
+            if let Room::WaitFor(cause) = self.keep_within_memory(commit) {
+                return Ok(Room::WaitFor(cause));
+            }
             commit.unchecked_bytes = 0;
             if self.wal.live_bytes() > self.max_log_bytes {
                 self.rotate_oldest(commit);

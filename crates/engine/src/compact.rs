@@ -162,6 +162,7 @@ impl Core {
             fs: &*self.fs,
             dir: &self.dir,
             numbers: &self.numbers,
+            cache: &self.cache,
             keyspace: tree.id,
             table_options: tree.options.table(level),
             target_file_size,

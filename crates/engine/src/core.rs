@@ -50,6 +50,8 @@ pub(crate) struct Core {
     pub(crate) default_persist: Persist,
     pub(crate) background: Background,
     pub(crate) max_log_bytes: u64,
+    /// The budget of [`Builder::memory`](crate::Builder::memory), if there is one.
+    pub(crate) memory: Option<u64>,
 
     /// Which tables there are. Held during manifest I/O. Lock order: first.
     pub(crate) manifest: Mutex<Manifest>,

@@ -236,7 +236,7 @@ mod tests {
     /// flushed, the conditional write overlooked it, and an increment was lost.
     #[test]
     fn a_flush_between_read_and_write_makes_the_writer_read_again() {
-        let active = ActiveMemtable::new(Seq::new(1));
+        let active = ActiveMemtable::new(Seq::new(1), &alluvium_table::BlockCache::new(0));
         let tree = TreeView {
             id: alluvium_base::KeyspaceId::DEFAULT,
             name: "default".into(),

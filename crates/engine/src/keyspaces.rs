@@ -57,8 +57,8 @@ impl Core {
         let tree = TreeView {
             id,
             name: name.into(),
-            options: Arc::new(options),
-            active: ActiveMemtable::new(last.next()),
+            options: Arc::new(options.within(self.memory)),
+            active: ActiveMemtable::new(last.next(), &self.cache),
             immutable: Vec::new(),
             version: Arc::new(Version::default()),
             tables: Arc::new(OpenTables::default()),

@@ -1,19 +1,21 @@
 //! What can be chosen when a database or a keyspace is opened, each with its unit and default.
 
+mod keyspace;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use alluvium_base::memory;
 use alluvium_base::{Clock, Fs, StdFs, SystemClock};
-use alluvium_compaction::CompactionOptions;
-use alluvium_manifest::{Level, REWRITE_MIN_BYTES};
-use alluvium_table::{FilterKind, TableOptions};
+use alluvium_manifest::REWRITE_MIN_BYTES;
 use alluvium_wal::{WalMode, WalOptions};
 use serde::{Deserialize, Serialize};
 
 use crate::db::Db;
 use crate::{Error, Result};
+
+pub use keyspace::{Compression, Filter, KeyspaceOptions};
 
 const MIB: u64 = 1 << 20;
 
@@ -25,158 +27,6 @@ pub enum Persist {
     Buffer,
     /// The disk has it: it survives the loss of power.
     Sync,
-}
-
-/// How blocks are compressed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Compression {
-    /// Not at all.
-    None,
-    /// With LZ4, unless a block does not shrink by an eighth.
-    #[default]
-    Lz4,
-}
-
-/// What spares a lookup the tables that do not hold its key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Filter {
-    /// No filter: smaller files, more reads.
-    None,
-    /// A Bloom filter in which a lookup touches one cache line.
-    Blocked {
-        /// Bits a key; 10 err in about 1 of 100 lookups.
-        bits_per_key: u8,
-    },
-    /// The textbook Bloom filter: fewer errors a bit, more cache lines.
-    Standard {
-        /// Bits a key; 10 err in about 1 of 120 lookups.
-        bits_per_key: u8,
-    },
-}
-
-impl Filter {
-    fn bits_per_key(self) -> Option<u8> {
-        match self {
-            Self::None => None,
-            Self::Blocked { bits_per_key } | Self::Standard { bits_per_key } => Some(bits_per_key),
-        }
-    }
-}
-
-impl Default for Filter {
-    fn default() -> Self {
-        Self::Blocked { bits_per_key: 10 }
-    }
-}
-
-/// Options of one keyspace; stored with it when it is created.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct KeyspaceOptions {
-    /// Size at which a memtable is set aside and flushed, in bytes. Default 64 MiB, or a sixteenth
-    /// of the memory that the system lets the process have, whichever is less.
-    pub write_buffer_size: u64,
-    /// Memtables held at once, the active one included, before writes wait for a flush.
-    /// Default 3.
-    pub max_write_buffers: usize,
-    /// Size of a data block before compression, in bytes. Default 4 KiB.
-    pub block_size: usize,
-    /// Compression of the tables of each level, L0 first; deeper levels use the last one given.
-    /// Default LZ4 everywhere.
-    pub compression: Vec<Compression>,
-    /// Filter of new tables. Default a blocked one with 10 bits a key.
-    pub filter: Filter,
-    /// Tables in L0 at which they are compacted. Default 4.
-    pub l0_trigger: usize,
-    /// Tables in L0 from which writes are slowed, the more the nearer to `l0_stop`. Default 12.
-    pub l0_slowdown: usize,
-    /// Tables in L0 at which writes wait. Default 36.
-    pub l0_stop: usize,
-    /// Size of the first level below L0, in bytes. Default 256 MiB.
-    pub level_base_bytes: u64,
-    /// How many times larger each level is than the one above. Default 10.
-    pub level_multiplier: u64,
-    /// Size at which compaction begins another table, in bytes. Default 64 MiB.
-    pub target_file_size: u64,
-}
-
-impl Default for KeyspaceOptions {
-    fn default() -> Self {
-        let memory = memory::limit_bytes().unwrap_or(u64::MAX);
-        Self {
-            write_buffer_size: (64 * MIB).min(memory / 16).max(MIB),
-            max_write_buffers: 3,
-            block_size: 4096,
-            compression: vec![Compression::Lz4],
-            filter: Filter::default(),
-            l0_trigger: 4,
-            l0_slowdown: 12,
-            l0_stop: 36,
-            level_base_bytes: 256 * MIB,
-            level_multiplier: 10,
-            target_file_size: 64 * MIB,
-        }
-    }
-}
-
-impl KeyspaceOptions {
-    /// Refuses values that make no sense, each with the range that does.
-    pub(crate) fn check(&self) -> Result<()> {
-        let rules = [
-            (self.write_buffer_size >= 1, "write_buffer_size must be at least 1 byte"),
-            (self.max_write_buffers >= 2, "max_write_buffers must be at least 2"),
-            (
-                (64..=16 << 20).contains(&self.block_size),
-                "block_size must be from 64 bytes to 16 MiB",
-            ),
-            (!self.compression.is_empty(), "compression needs one entry at least"),
-            (self.l0_trigger >= 1, "l0_trigger must be at least 1"),
-            (
-                self.l0_trigger <= self.l0_slowdown && self.l0_slowdown < self.l0_stop,
-                "l0_trigger, l0_slowdown and l0_stop must rise in this order",
-            ),
-            (
-                self.filter.bits_per_key().is_none_or(|bits| (1..=32).contains(&bits)),
-                "a filter needs from 1 to 32 bits per key: Filter::None has none",
-            ),
-            (self.level_base_bytes >= 1, "level_base_bytes must be at least 1 byte"),
-            (
-                (2..=1000).contains(&self.level_multiplier),
-                "level_multiplier must be from 2 to 1000",
-            ),
-            (self.target_file_size >= 1, "target_file_size must be at least 1 byte"),
-        ];
-        match rules.into_iter().find(|(holds, _)| !holds) {
-            Some((_, rule)) => Err(Error::invalid(rule)),
-            None => Ok(()),
-        }
-    }
-
-    pub(crate) fn compaction(&self) -> CompactionOptions {
-        CompactionOptions {
-            l0_trigger: self.l0_trigger,
-            level_base_bytes: self.level_base_bytes,
-            level_multiplier: self.level_multiplier,
-            target_file_size: self.target_file_size,
-            max_compaction_bytes: self.target_file_size.saturating_mul(25),
-        }
-    }
-
-    pub(crate) fn table(&self, level: Level) -> TableOptions {
-        let at = usize::from(level.0).min(self.compression.len() - 1);
-        TableOptions {
-            block_size: self.block_size,
-            compression: match self.compression[at] {
-                Compression::None => alluvium_table::Compression::None,
-                Compression::Lz4 => alluvium_table::Compression::Lz4,
-            },
-            filter: match self.filter {
-                Filter::None => FilterKind::None,
-                Filter::Blocked { bits_per_key } => FilterKind::Blocked { bits_per_key },
-                Filter::Standard { bits_per_key } => FilterKind::Standard { bits_per_key },
-            },
-        }
-    }
 }
 
 /// How log segments are written.
@@ -224,6 +74,7 @@ pub struct Builder {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) create_if_missing: bool,
     pub(crate) cache_bytes: u64,
+    pub(crate) memory: Option<u64>,
     pub(crate) default_persist: Persist,
     pub(crate) default_keyspace: Option<KeyspaceOptions>,
     pub(crate) log_mode: LogMode,
@@ -245,6 +96,7 @@ impl Builder {
             clock: Arc::new(SystemClock::new()),
             create_if_missing: true,
             cache_bytes: (128 * MIB).min(memory / 8),
+            memory: None,
             default_persist: Persist::Buffer,
             default_keyspace: None,
             log_mode: LogMode::Auto,
@@ -280,6 +132,18 @@ impl Builder {
     /// memory that the system lets the process have, whichever is less.
     pub fn cache_bytes(mut self, bytes: u64) -> Self {
         self.cache_bytes = bytes;
+        self
+    }
+
+    /// All the memory that the database may hold, in bytes: memtables of all keyspaces, indexes and
+    /// filters, what flushes and compactions take, and cached blocks, which get what the others leave;
+    /// `cache_bytes` then has no meaning. Memtables and new tables are kept to an eighth of it each,
+    /// whatever their keyspace's options say, and writes wait when memtables take half of it. At least
+    /// 8 MiB; it holds within a tenth. Not in it: values and batches in the hands of callers, and the
+    /// log, which is mapped from files. [`Stats::memory`](crate::Stats::memory) tells what is held for
+    /// what. Default none.
+    pub fn memory(mut self, bytes: u64) -> Self {
+        self.memory = Some(bytes);
         self
     }
 
@@ -371,6 +235,7 @@ impl Builder {
                 "background needs one compaction thread at least: use Background::Manual for none",
             ));
         }
+        self.check_memory()?;
         self.default_keyspace.as_ref().map_or(Ok(()), KeyspaceOptions::check)
     }
 

@@ -26,6 +26,7 @@ use alluvium_base::sync::atomic::AtomicBool;
 use alluvium_base::sync::{ArcSwap, Mutex, OnceLock, RecursiveRwLock};
 use alluvium_base::{Clock, FileName, FileNumber, FileNumbers, Fs, KeyspaceId, Seq};
 use alluvium_manifest::{Cause, Manifest, ManifestOptions, Recovered, VersionEdit};
+use alluvium_table::BlockCache;
 use alluvium_wal::{EarlierSegments, Replayed, Wal, WalConfig, renew, replay, seal, settle, start};
 
 use crate::core::{CommitState, Core, flushed_by};
@@ -58,7 +59,7 @@ pub(crate) fn recover(builder: Builder) -> Result<Core> {
     crate::options_file::write(&builder)?;
 
     let EndedLog { earlier, last_seq, memtables, is_settled } =
-        end_log(&builder, &numbers, &mut manifest, found)?;
+        end_log(&builder, &numbers, &mut manifest, &cache, found)?;
     let (log, wal) = start(WalConfig {
         fs: Arc::clone(&fs),
         dir: dir.clone(),
@@ -80,6 +81,7 @@ pub(crate) fn recover(builder: Builder) -> Result<Core> {
         default_persist: builder.default_persist,
         background: builder.background,
         max_log_bytes: builder.max_log_bytes,
+        memory: builder.memory,
         manifest: Mutex::new(manifest),
         commit: Arc::new(Mutex::new(CommitState {
             log,
@@ -121,6 +123,7 @@ fn end_log(
     builder: &Builder,
     numbers: &Arc<FileNumbers>,
     manifest: &mut Manifest,
+    cache: &Arc<BlockCache>,
     found: FoundLog,
 ) -> Result<EndedLog> {
     let (fs, dir) = (&*builder.fs, &builder.dir);
@@ -150,7 +153,7 @@ fn end_log(
     let memtables = if let Some(memtables) = memtables {
         memtables
     } else {
-        let (last, memtables) = replay_again(builder, numbers, manifest, &replayed)?;
+        let (last, memtables) = replay_again(builder, numbers, manifest, cache, &replayed)?;
         last_seq = last;
         memtables
     };
@@ -165,10 +168,11 @@ fn replay_again(
     builder: &Builder,
     numbers: &Arc<FileNumbers>,
     manifest: &mut Manifest,
+    cache: &Arc<BlockCache>,
     found: &Replayed,
 ) -> Result<(Seq, Memtables)> {
     let known = known_segments(manifest.state());
-    let mut replaying = LogReplay::new(builder, numbers, manifest);
+    let mut replaying = LogReplay::new(builder, numbers, manifest, cache);
     let replayed = replay(&*builder.fs, &builder.dir, known, &mut |first, payload, at| {
         replaying.record(first, &payload, at.segment, at.offset)
     })?;
@@ -194,9 +198,10 @@ fn install_recovered(core: &Core, mut memtables: Memtables) -> Result<()> {
         let manifest = core.manifest.lock();
         let file = FileName::Manifest(manifest.number()).in_dir(&core.dir);
         for keyspace in manifest.state().keyspaces.values() {
-            let options = parse_stored_options(&file, &keyspace.options)?;
+            let options = parse_stored_options(&file, &keyspace.options)?.within(core.memory);
             let recovered = memtables.remove(&keyspace.id);
-            let (active, immutable) = core.unsettled.place(recovered, keyspace.flushed);
+            let (active, immutable) =
+                core.unsettled.place(recovered, keyspace.flushed, &core.cache);
             let tree = TreeView {
                 id: keyspace.id,
                 name: keyspace.name.as_str().into(),

@@ -16,6 +16,7 @@ use alluvium_base::{
 use alluvium_compaction::{Below, GcContext, Output, write_tables};
 use alluvium_manifest::{Cause, KeyspaceChange, Level, Manifest, State, VersionEdit};
 use alluvium_memtable::Memtable;
+use alluvium_table::BlockCache;
 
 use crate::flush::FLUSH_TABLE_BYTES;
 use crate::options::{Builder, KeyspaceOptions};
@@ -31,6 +32,8 @@ pub(crate) struct LogReplay<'a> {
     clock: Arc<dyn Clock>,
     numbers: Arc<FileNumbers>,
     manifest: &'a mut Manifest,
+    cache: Arc<BlockCache>,
+    memory: Option<u64>,
     flushed: BTreeMap<KeyspaceId, Seq>,
     options: BTreeMap<KeyspaceId, KeyspaceOptions>,
     memtables: Memtables,
@@ -133,12 +136,15 @@ impl<'a> LogReplay<'a> {
         builder: &Builder,
         numbers: &Arc<FileNumbers>,
         manifest: &'a mut Manifest,
+        cache: &Arc<BlockCache>,
     ) -> Self {
         Self {
             dir: builder.dir.clone(),
             fs: Arc::clone(&builder.fs),
             clock: Arc::clone(&builder.clock),
             numbers: Arc::clone(numbers),
+            cache: Arc::clone(cache),
+            memory: builder.memory,
             flushed: flushed_seqs(manifest),
             order: RecordOrder::new(&builder.dir, manifest.state()),
             manifest,
@@ -164,7 +170,7 @@ impl<'a> LogReplay<'a> {
                 let active = self
                     .memtables
                     .entry(entry.keyspace)
-                    .or_insert_with(|| ActiveMemtable::new(seq));
+                    .or_insert_with(|| ActiveMemtable::new(seq, &self.cache));
                 let (key, value) = (entry.key.clone(), entry.value.clone());
                 active.memtable.insert(payload, key, value, seq, entry.kind);
             }
@@ -190,7 +196,7 @@ impl<'a> LogReplay<'a> {
         }
         let stored = &self.manifest.state().keyspaces[&id].options;
         let file = FileName::Manifest(self.manifest.number()).in_dir(&self.dir);
-        let options = parse_stored_options(&file, stored)?;
+        let options = parse_stored_options(&file, stored)?.within(self.memory);
         self.options.insert(id, options.clone());
         Ok(options)
     }
@@ -206,6 +212,7 @@ impl<'a> LogReplay<'a> {
             fs: &*self.fs,
             dir: &self.dir,
             numbers: &self.numbers,
+            cache: &self.cache,
             keyspace: id,
             table_options: options.table(Level(0)),
             target_file_size: FLUSH_TABLE_BYTES,

@@ -177,7 +177,7 @@ impl Stalls {
             })
         } else {
             core.schedule.wait_for_progress(cause.job(), PATIENCE, || {
-                core.check_writable().is_err() || !must_wait(&core.view.load(), cause)
+                core.check_writable().is_err() || !must_wait(core, &core.view.load(), cause)
             })
         };
         self.note(cause, core.clock.monotonic().saturating_sub(start));
@@ -209,12 +209,11 @@ fn at_stop_limit(view: &ReadView, cause: StallCause) -> bool {
 }
 
 /// Whether the limit of `cause` is reached in some keyspace.
-fn must_wait(view: &ReadView, cause: StallCause) -> bool {
+fn must_wait(core: &Core, view: &ReadView, cause: StallCause) -> bool {
     match cause {
-        StallCause::Memtables => view.trees().any(|tree| {
-            tree.immutable.len() + 1 >= tree.options.max_write_buffers
-                && tree.active.memtable.memory_bytes() as u64 >= tree.options.write_buffer_size
-        }),
+        StallCause::Memtables => {
+            core.must_free_memory(view) || view.trees().any(|tree| tree.has_no_room())
+        }
         StallCause::L0Tables | StallCause::Debt => at_stop_limit(view, cause),
     }
 }
@@ -225,7 +224,7 @@ fn is_stuck(core: &Core, cause: StallCause) -> bool {
     let schedule = core.schedule.lock();
     let view = core.view.load();
     schedule.is_idle()
-        && must_wait(&view, cause)
+        && must_wait(core, &view, cause)
         && !core.has_work(&schedule)
         && Arc::ptr_eq(&view, &core.view.load())
 }

@@ -8,6 +8,7 @@ use alluvium_manifest::{LEVEL_COUNT, Level, TableMeta};
 use serde::Serialize;
 
 use crate::core::Core;
+use crate::memory::MemoryStats;
 use crate::stall::StallStats;
 use crate::view::TreeView;
 
@@ -52,6 +53,8 @@ pub struct Stats {
     pub writes: WriteStats,
     /// The log.
     pub log: LogStats,
+    /// Memory, and what it is held for.
+    pub memory: MemoryStats,
     /// The block cache.
     pub cache: CacheStats,
     /// How long writes were held back, by cause.
@@ -188,6 +191,7 @@ impl Core {
                 live_bytes: self.wal.live_bytes(),
                 syncs: self.wal.sync_count(),
             },
+            memory: self.memory_stats(),
             cache: CacheStats {
                 hits: cache.hits,
                 misses: cache.misses,

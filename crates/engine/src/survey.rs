@@ -53,7 +53,7 @@ pub(crate) struct FoundLog {
 /// Reads what opening depends on, of the files called `names`, and writes nothing.
 pub(crate) fn survey(builder: &Builder, names: &[FileName]) -> Result<Surveyed> {
     let (fs, dir) = (&builder.fs, &builder.dir);
-    let cache = BlockCache::new(builder.cache_bytes as usize);
+    let cache = builder.new_cache();
     let mut tables = HashMap::new();
     crate::options_file::refuse_other_versions(&**fs, dir)?;
     if !names.contains(&FileName::Current) {
@@ -77,7 +77,10 @@ pub(crate) fn survey(builder: &Builder, names: &[FileName]) -> Result<Surveyed> 
     }
     // What is given now may leave less memory than what was stored.
     options.extend(builder.default_keyspace.clone().map(|given| (KeyspaceId::DEFAULT, given)));
-    let mut gathering = Gathering::new(dir, &manifest.state, &options);
+    for options in options.values_mut() {
+        *options = options.clone().within(builder.memory);
+    }
+    let mut gathering = Gathering::new(dir, &manifest.state, &options, &cache);
     let replayed =
         replay(&**fs, dir, known_segments(&manifest.state), &mut |first, payload, at| {
             gathering.record(first, &payload, at.segment, at.offset)

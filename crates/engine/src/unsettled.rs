@@ -16,11 +16,14 @@
 //! could survive older ones. Until then the new segments' records carry the watermark that replay
 //! found, see [`alluvium_wal::seal`].
 
+use std::sync::Arc;
+
 use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::sync::Mutex;
 use alluvium_base::sync::atomic::{AtomicBool, Ordering};
 use alluvium_base::{KeyspaceId, Seq};
 use alluvium_manifest::{Cause, KeyspaceChange, Level, TableMeta, VersionEdit};
+use alluvium_table::BlockCache;
 use alluvium_wal::LogEnd;
 
 use crate::Result;
@@ -49,19 +52,20 @@ impl Unsettled {
         &self,
         recovered: Option<ActiveMemtable>,
         flushed: Seq,
+        cache: &Arc<BlockCache>,
     ) -> (ActiveMemtable, Vec<ImmutableMemtable>) {
         let Some(recovered) = recovered else {
-            return (ActiveMemtable::new(flushed.next()), Vec::new());
+            return (ActiveMemtable::new(flushed.next(), cache), Vec::new());
         };
         if self.is_settled() {
             return (recovered, Vec::new());
         }
-        let ActiveMemtable { memtable, start } = recovered;
+        let ActiveMemtable { memtable, start, memory } = recovered;
         let last = self.last;
         // Nothing of this process's log has to be durable for it.
         let log_end = LogEnd::default();
-        let waiting = ImmutableMemtable { memtable, start, last, log_end };
-        (ActiveMemtable::new(last.next()), vec![waiting])
+        let waiting = ImmutableMemtable { memtable, start, last, log_end, memory };
+        (ActiveMemtable::new(last.next(), cache), vec![waiting])
     }
 
     #[inline]

@@ -18,7 +18,7 @@ use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::{FileNumber, KeyspaceId, Seq};
 use alluvium_manifest::Version;
 use alluvium_memtable::{Memtable, PackedMemtable};
-use alluvium_table::Table;
+use alluvium_table::{BlockCache, MemoryUse, Reservation, Table};
 use alluvium_wal::LogEnd;
 
 use crate::dead_stretches::DeadStretches;
@@ -89,11 +89,23 @@ pub(crate) struct ActiveMemtable {
     pub(crate) memtable: Arc<dyn Memtable>,
     /// No entry in it has a smaller sequence.
     pub(crate) start: Seq,
+    /// What it takes of the memory budget, as of the last [`reserve`](Self::reserve).
+    pub(crate) memory: Arc<Reservation>,
 }
 
 impl ActiveMemtable {
-    pub(crate) fn new(start: Seq) -> Self {
-        Self { memtable: Arc::new(PackedMemtable::new()), start }
+    /// An empty one that pays for its memory from the budget of `cache`.
+    pub(crate) fn new(start: Seq, cache: &Arc<BlockCache>) -> Self {
+        Self::paying(start, cache.reserve(MemoryUse::Memtables))
+    }
+
+    fn paying(start: Seq, memory: Reservation) -> Self {
+        Self { memtable: Arc::new(PackedMemtable::new()), start, memory: Arc::new(memory) }
+    }
+
+    /// Reserves the memory that it takes by now.
+    pub(crate) fn reserve(&self) {
+        self.memory.set(self.memtable.memory_bytes());
     }
 }
 
@@ -107,6 +119,8 @@ pub(crate) struct ImmutableMemtable {
     pub(crate) last: Seq,
     /// End of the log record that holds `last`.
     pub(crate) log_end: LogEnd,
+    /// What it takes of the memory budget: given back when the last view lets it go.
+    pub(crate) memory: Arc<Reservation>,
 }
 
 impl TreeView {
@@ -117,20 +131,32 @@ impl TreeView {
         oldest.map_or(self.active.start, |oldest| oldest.start)
     }
 
+    /// Whether its active memtable is full.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.active.memtable.memory_bytes() as u64 >= self.options.write_buffer_size
+    }
+
+    /// Whether its active memtable is full, and no other may follow before a flush.
+    #[inline]
+    pub(crate) fn has_no_room(&self) -> bool {
+        self.immutable.len() + 1 >= self.options.max_write_buffers && self.is_full()
+    }
+
     /// Memory held by its memtables, in bytes.
     pub(crate) fn memtable_bytes(&self) -> u64 {
-        let waiting: usize = self.immutable.iter().map(|m| m.memtable.memory_bytes()).sum();
+        let waiting: usize = self.immutable.iter().map(|waiting| waiting.memory.bytes()).sum();
         (waiting + self.active.memtable.memory_bytes()) as u64
     }
 
     /// Sets the active memtable aside and begins another: the view after a rotation.
     pub(crate) fn rotated(&self, last: Seq, log_end: LogEnd) -> Self {
         let mut tree = self.clone();
-        let full = std::mem::replace(&mut tree.active, ActiveMemtable::new(last.next()));
-        tree.immutable.insert(
-            0,
-            ImmutableMemtable { memtable: full.memtable, start: full.start, last, log_end },
-        );
+        let next = ActiveMemtable::paying(last.next(), self.active.memory.another());
+        let full = std::mem::replace(&mut tree.active, next);
+        full.reserve();
+        let ActiveMemtable { memtable, start, memory } = full;
+        tree.immutable.insert(0, ImmutableMemtable { memtable, start, last, log_end, memory });
         tree
     }
 }

@@ -285,6 +285,11 @@ impl Block {
         (self.user_key(&entry) == user_key && entry.seq <= at).then_some(entry)
     }
 
+    /// Whether somebody else holds its bytes, or some of them.
+    pub(crate) fn is_held(&self) -> bool {
+        !self.bytes.is_unique()
+    }
+
     /// The same block with fences, in memory of its own: for one that will be sought in often.
     pub(crate) fn with_fences(&self) -> Self {
         if self.count < FEWEST_FENCED {

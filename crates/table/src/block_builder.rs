@@ -30,6 +30,11 @@ impl BlockBuilder {
         if self.is_empty() { 0 } else { raw_len(self.entries.len(), self.offsets.len()) }
     }
 
+    /// Bytes it takes in memory.
+    pub(crate) const fn memory_bytes(&self) -> usize {
+        self.entries.capacity() + self.offsets.capacity() * size_of::<u32>() + self.tags.capacity()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.offsets.is_empty()
     }

@@ -14,7 +14,8 @@ use alluvium_base::{Bytes, Error, File, FileNumber, InternalKey, KeyspaceId, Kin
 
 use crate::block::tag_of;
 use crate::block_builder::BlockBuilder;
-use crate::filter::{Filter, hash_key};
+use crate::cache::Reservation;
+use crate::filter::{Filter, Hashes, hash_key};
 use crate::footer::{Footer, MAX_META_BYTES};
 use crate::frame::{FrameWriter, TRAILER_BYTES};
 use crate::handle::Handle;
@@ -52,11 +53,13 @@ pub struct TableBuilder {
     block: BlockBuilder,
     index: IndexBuilder,
     /// One for each distinct user key.
-    hashes: Vec<u64>,
+    hashes: Hashes,
     last: Last,
     /// Unset until the first entry.
     summary: Option<TableSummary>,
     separator_room: Vec<u8>,
+    /// Who is told how much memory this takes.
+    memory: Option<Reservation>,
 }
 
 /// The entry added last.
@@ -86,11 +89,30 @@ impl TableBuilder {
             options: options.clone(),
             block: BlockBuilder::default(),
             index: IndexBuilder::new(),
-            hashes: Vec::new(),
+            hashes: Hashes::default(),
             last: Last::default(),
             summary: None,
             separator_room: Vec::new(),
+            memory: None,
         })
+    }
+
+    /// From here on, the memory that the builder takes is reserved with `memory`.
+    pub fn charge_to(&mut self, memory: Reservation) {
+        self.memory = Some(memory);
+        self.reserve(0);
+    }
+
+    /// Reserves what it takes now and `more` bytes that it is about to.
+    fn reserve(&self, more: usize) {
+        if let Some(memory) = &self.memory {
+            let held = self.sink.buffer.capacity()
+                + self.index.memory_bytes()
+                + self.hashes.memory_bytes()
+                + self.block.memory_bytes()
+                + FrameWriter::MEMORY_BYTES;
+            memory.set(held + more);
+        }
     }
 
     /// Adds the next entry. Fails with [`Error::Invalid`] on an entry beyond the limits or one whose
@@ -132,10 +154,13 @@ impl TableBuilder {
     /// About how long the file would be if it were finished now, in bytes: the block at hand counts
     /// before compression.
     pub fn estimated_bytes(&self) -> u64 {
-        let [_, bits_per_key] = self.options.filter.encode();
-        let filter = self.hashes.len() * usize::from(bits_per_key) / 8;
-        let rest = self.block.len() + self.index.len() + filter + Footer::SIZE;
+        let rest = self.block.len() + self.index.len() + self.filter_bytes() + Footer::SIZE;
         self.sink.offset() + rest as u64
+    }
+
+    fn filter_bytes(&self) -> usize {
+        let [_, bits_per_key] = self.options.filter.encode();
+        self.hashes.len() * usize::from(bits_per_key) / 8
     }
 
     /// How many entries were added.
@@ -151,6 +176,8 @@ impl TableBuilder {
         };
         self.cut_block(None)?;
         summary.largest = Bytes::from(std::mem::take(&mut self.last.user_key));
+        // The filter, and its copy on the way to the file.
+        self.reserve(2 * self.filter_bytes());
         let filter = match Filter::build(self.options.filter, &self.hashes) {
             Some(block) => self.append_meta(&block)?,
             None => Handle { offset: self.sink.offset(), len: 0 },
@@ -188,7 +215,10 @@ impl TableBuilder {
             Some(_) | None => last,
         };
         self.index.add(self.sink.offset() - offset, separator);
-        self.sink.write_if_full()
+        if self.sink.write_if_full()? {
+            self.reserve(0);
+        }
+        Ok(())
     }
 
     fn append_meta(&mut self, block: &[u8]) -> Result<Handle> {
@@ -249,9 +279,10 @@ impl Sink {
         self.written + self.buffer.len() as u64
     }
 
-    fn write_if_full(&mut self) -> Result<()> {
+    /// Writes what was gathered if that is enough; answers whether it was.
+    fn write_if_full(&mut self) -> Result<bool> {
         if self.buffer.len() < Self::WRITE_BYTES {
-            return Ok(());
+            return Ok(false);
         }
         self.write()?;
         let unstarted = self.written - self.started;
@@ -259,7 +290,7 @@ impl Sink {
             self.file.start_writeback(self.started, unstarted);
             self.started = self.written;
         }
-        Ok(())
+        Ok(true)
     }
 
     fn write(&mut self) -> Result<()> {

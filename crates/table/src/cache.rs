@@ -3,8 +3,8 @@
 //! An open table has one [`Slot`](Slots) for each of its data blocks; a hit is a load of that slot
 //! and a flag that says the block was used. What is shared by all tables is only the decision what
 //! to drop: a ring of all cached blocks with a hand that goes round (the *clock*, or second-chance,
-//! algorithm). It passes over a block that was used since the hand was last there, and drops one
-//! that was not.
+//! algorithm). It passes over a block that was used since the hand was last there or that a reader
+//! still holds a value of, and drops one that neither is true of.
 //!
 //! ```text
 //!   table A  slots │ ▣ │   │ ▣ │        ring, the hand at its front
@@ -29,10 +29,17 @@ use alluvium_base::sync::{ArcSwapOption, Guard, Mutex};
 
 use crate::block::Block;
 
+mod reservation;
+
+pub use reservation::{MemoryUse, Reservation};
+
 /// Keeps blocks of many tables in memory, within a budget of bytes.
 #[derive(Debug)]
 pub struct BlockCache {
     budget_bytes: usize,
+    /// Whether reservations are taken from the budget.
+    is_shared: bool,
+    reserved: reservation::Reserved,
     /// Guards which blocks stay, never I/O. A leaf: nothing is locked under it.
     ring: Mutex<Ring>,
     counters: Box<[Counters]>,
@@ -49,7 +56,7 @@ pub struct CacheStats {
     pub inserted_bytes: u64,
     /// Bytes it holds now: blocks and what it takes to keep them.
     pub used_bytes: usize,
-    /// Most bytes it may hold.
+    /// Most bytes it may hold, together with what is reserved where the budget is shared.
     pub budget_bytes: usize,
     /// Blocks dropped to make room.
     pub evictions: u64,
@@ -162,8 +169,41 @@ impl CachedBlock {
 impl BlockCache {
     /// An empty cache that never holds more than `budget_bytes`; with 0 it holds nothing.
     pub fn new(budget_bytes: usize) -> Arc<Self> {
+        Self::with_budget(budget_bytes, false)
+    }
+
+    /// An empty cache that holds what [reservations](Reservation) leave of `budget_bytes`.
+    pub fn shared(budget_bytes: usize) -> Arc<Self> {
+        Self::with_budget(budget_bytes, true)
+    }
+
+    fn with_budget(budget_bytes: usize, is_shared: bool) -> Arc<Self> {
         let counters = (0..SHARDS).map(|_| Counters::default()).collect();
-        Arc::new(Self { budget_bytes, ring: Mutex::default(), counters })
+        let reserved = reservation::Reserved::default();
+        Arc::new(Self { budget_bytes, is_shared, reserved, ring: Mutex::default(), counters })
+    }
+
+    /// A reservation of nothing yet.
+    pub fn reserve(self: &Arc<Self>, what: MemoryUse) -> Reservation {
+        Reservation::new(Arc::clone(self), what)
+    }
+
+    /// How many bytes are reserved for `what`.
+    pub fn reserved_bytes(&self, what: MemoryUse) -> usize {
+        self.reserved.of(what)
+    }
+
+    /// How many bytes blocks may take now.
+    fn room(&self) -> usize {
+        let taken = if self.is_shared { self.reserved.sum() } else { 0 };
+        self.budget_bytes.saturating_sub(taken)
+    }
+
+    /// Drops blocks until they have room beside what is reserved.
+    fn give_up(&self) {
+        if self.is_shared {
+            self.ring.lock().make_room(self.room());
+        }
     }
 
     /// What it has done so far, and holds.
@@ -202,7 +242,7 @@ impl BlockCache {
     /// Puts a block into slot `index`, unless another thread came first or it is larger than the
     /// whole budget. Drops others to make room.
     pub(crate) fn insert(&self, slots: &Arc<Slots>, index: usize, block: &Block) {
-        if block.len() > self.budget_bytes {
+        if block.len() > self.room() {
             return;
         }
         let block = block.with_fences();
@@ -211,16 +251,15 @@ impl BlockCache {
         else {
             return;
         };
-        if charge > self.budget_bytes {
-            return;
-        }
         let cached = Arc::new(CachedBlock { block, is_used: AtomicBool::new(false) });
         let mut ring = self.ring.lock();
+        // Asked for under the lock: whoever reserves more from here on makes room behind us.
+        let Some(others) = self.room().checked_sub(charge) else { return };
         if slots.peek(index).is_some() {
             return;
         }
         let index = if is_planted(Bug::WrongBlockCached) { index / 2 } else { index };
-        ring.make_room(self.budget_bytes - charge);
+        ring.make_room(others);
         slots.blocks[index].store(Some(cached));
         slots.charged_bytes.fetch_add(charge, Ordering::Relaxed);
         slots.block_count.fetch_add(1, Ordering::Relaxed);
@@ -265,10 +304,10 @@ impl Ring {
                 continue;
             };
             let slot = &slots.blocks[entry.index as usize];
-            let is_used = slot
-                .load()
-                .as_ref()
-                .is_some_and(|cached| cached.is_used.swap(false, Ordering::Relaxed));
+            // To drop what a reader holds would give no memory back.
+            let is_used = slot.load().as_ref().is_some_and(|cached| {
+                cached.is_used.swap(false, Ordering::Relaxed) || cached.block.is_held()
+            });
             if is_used && heeded > 0 {
                 heeded -= 1;
                 self.entries.push_back(entry);

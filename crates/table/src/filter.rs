@@ -25,6 +25,50 @@ pub fn hash_key(user_key: &[u8]) -> u64 {
     xxh3_64(user_key)
 }
 
+/// Hashes of many keys, in pieces: one long vector would be moved as it grows, and take half as much
+/// again meanwhile.
+#[derive(Debug, Default)]
+pub(crate) struct Hashes {
+    full: Vec<Vec<u64>>,
+    last: Vec<u64>,
+}
+
+impl Hashes {
+    const PIECE: usize = 4096;
+
+    #[inline]
+    pub(crate) fn push(&mut self, hash: u64) {
+        if self.last.len() == Self::PIECE {
+            self.full.push(std::mem::take(&mut self.last));
+        }
+        if self.last.is_empty() && !self.full.is_empty() {
+            self.last.reserve_exact(Self::PIECE);
+        }
+        self.last.push(hash);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.full.len() * Self::PIECE + self.last.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = u64> {
+        self.full.iter().chain([&self.last]).flatten().copied()
+    }
+
+    /// Bytes it takes in memory.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        (self.full.len() * Self::PIECE + self.last.capacity()) * size_of::<u64>()
+    }
+}
+
+impl FromIterator<u64> for Hashes {
+    fn from_iter<I: IntoIterator<Item = u64>>(hashes: I) -> Self {
+        let mut all = Self::default();
+        hashes.into_iter().for_each(|hash| all.push(hash));
+        all
+    }
+}
+
 /// The filter of an open table.
 #[derive(Debug)]
 pub(crate) enum Filter {
@@ -36,7 +80,7 @@ pub(crate) enum Filter {
 impl Filter {
     /// Builds the filter block over distinct hashes, of which there must be some; `None` when the
     /// kind asks for no filter.
-    pub(crate) fn build(kind: FilterKind, hashes: &[u64]) -> Option<Vec<u8>> {
+    pub(crate) fn build(kind: FilterKind, hashes: &Hashes) -> Option<Vec<u8>> {
         let tag = kind.encode()[0];
         match kind {
             FilterKind::None => None,
@@ -99,11 +143,11 @@ mod tests {
 
     const KEYS: u64 = 100_000;
 
-    fn hashes() -> Vec<u64> {
+    fn hashes() -> Hashes {
         (0..KEYS).map(|i| hash_key(format!("key-{i:012}").as_bytes())).collect()
     }
 
-    fn open(kind: FilterKind, hashes: &[u64]) -> Filter {
+    fn open(kind: FilterKind, hashes: &Hashes) -> Filter {
         let block = Filter::build(kind, hashes).map(Bytes::from);
         Filter::parse(kind, block.as_ref()).expect("just built")
     }
@@ -112,7 +156,7 @@ mod tests {
     fn check_rate(kind: FilterKind, most: f64) {
         let hashes = hashes();
         let filter = open(kind, &hashes);
-        assert!(hashes.iter().all(|&hash| filter.may_contain(hash)), "a wrong \"no\"");
+        assert!(hashes.iter().all(|hash| filter.may_contain(hash)), "a wrong \"no\"");
         let wrong = (0..KEYS)
             .filter(|i| filter.may_contain(hash_key(format!("other-{i}").as_bytes())))
             .count();
@@ -134,7 +178,7 @@ mod tests {
 
     #[test]
     fn no_filter_says_maybe() {
-        assert!(open(FilterKind::None, &[]).may_contain(7));
+        assert!(open(FilterKind::None, &Hashes::default()).may_contain(7));
     }
 
     #[test]
@@ -142,7 +186,8 @@ mod tests {
         for kind in
             [FilterKind::Blocked { bits_per_key: 8 }, FilterKind::Standard { bits_per_key: 8 }]
         {
-            let good = Filter::build(kind, &[1, 2, 3]).expect("this kind has a block");
+            let good = Filter::build(kind, &[1, 2, 3].into_iter().collect())
+                .expect("this kind has a block");
             for cut in 0..good.len() {
                 let block = Bytes::copy_from_slice(&good[..cut]);
                 assert!(Filter::parse(kind, Some(&block)).is_err(), "{kind:?} cut to {cut}");

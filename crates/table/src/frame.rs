@@ -63,6 +63,9 @@ impl std::fmt::Debug for FrameWriter {
 }
 
 impl FrameWriter {
+    /// Bytes it takes in memory: a small [`CompressTable`] has 4,096 numbers of two bytes.
+    pub(crate) const MEMORY_BYTES: usize = 8 << 10;
+
     pub(crate) fn new(number: FileNumber, compression: Compression) -> Self {
         Self { number, compression, table: CompressTable::small() }
     }

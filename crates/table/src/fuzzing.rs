@@ -50,7 +50,7 @@ impl ParsedBlock {
 
 /// The filter block over some hashes; `None` when the kind asks for no filter.
 pub fn build_filter(kind: FilterKind, hashes: &[u64]) -> Option<Vec<u8>> {
-    Filter::build(kind, hashes)
+    Filter::build(kind, &hashes.iter().copied().collect())
 }
 
 /// What the filter in a block that may hold anything answers for each hash.

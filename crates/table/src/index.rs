@@ -51,6 +51,11 @@ impl IndexBuilder {
         self.bytes.len()
     }
 
+    /// Bytes it takes in memory.
+    pub(crate) const fn memory_bytes(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     pub(crate) fn finish(mut self) -> Vec<u8> {
         self.bytes[..size_of::<u32>()].copy_from_slice(&self.count.to_le_bytes());
         self.bytes

@@ -10,9 +10,13 @@ use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::{Bytes, InternalIterator, InternalKey, Result, Seq};
 
 use crate::block::{Block, Entry};
+use crate::cache::Reservation;
 use crate::options::ReadOptions;
 use crate::readahead::{Direction, Readahead};
 use crate::table::Table;
+
+/// What a cursor may read ahead without a word to the budget: it is not worth two atomic counts.
+const FEW_BYTES: usize = 16 << 10;
 
 /// A cursor over the entries of one [`Table`], in internal key order, both ways.
 #[derive(Debug)]
@@ -28,6 +32,8 @@ pub struct TableIterator {
     table: Arc<Table>,
     read: ReadOptions,
     readahead: Readahead,
+    /// Memory for what is read ahead, once something is.
+    memory: Option<Reservation>,
 }
 
 impl TableIterator {
@@ -41,6 +47,7 @@ impl TableIterator {
             table,
             read,
             readahead: Readahead::new(read.readahead),
+            memory: None,
         }
     }
 
@@ -69,10 +76,22 @@ impl TableIterator {
         }
         let fill_cache = self.read.fill_cache;
         let block = self.readahead.block(self.table.parts(), index, direction, !fill_cache)?;
+        self.reserve_readahead();
         if fill_cache {
             self.table.cache_block(index, &block);
         }
         Ok(block)
+    }
+
+    /// Takes memory from the budget for what was read ahead, if that is more than a few blocks.
+    fn reserve_readahead(&mut self) {
+        let bytes = self.readahead.held_bytes();
+        if bytes > FEW_BYTES {
+            let memory = self.memory.get_or_insert_with(|| self.table.reserve_buffer());
+            if memory.bytes() != bytes {
+                memory.set(bytes);
+            }
+        }
     }
 
     /// Stands on the entry numbered `at` of the block at hand.

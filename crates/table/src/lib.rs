@@ -51,7 +51,7 @@ mod table;
 mod verify;
 
 pub use builder::TableBuilder;
-pub use cache::{BlockCache, CacheStats};
+pub use cache::{BlockCache, CacheStats, MemoryUse, Reservation};
 pub use filter::hash_key;
 pub use iter::TableIterator;
 pub use options::{Compression, FilterKind, ReadOptions, TableOptions};

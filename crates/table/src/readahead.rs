@@ -49,6 +49,11 @@ impl Readahead {
         Self { blocks: 0..0, offset: 0, bytes: Bytes::new(), stretch: initial, initial, last: None }
     }
 
+    /// Bytes of the stretch that was read last.
+    pub(crate) const fn held_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Block `index`, which a cursor that goes in `direction` needs. With `shares` an uncompressed
     /// block may be a slice of the whole stretch; without it has memory of its own.
     pub(crate) fn block(

@@ -17,7 +17,7 @@ use alluvium_base::key::key_prefix;
 use alluvium_base::{Bytes, Error, File, FileNumber, KeyspaceId, Kind, Result, Seq};
 
 use crate::block::{Block, Entry, tag_of};
-use crate::cache::{BlockCache, Slots};
+use crate::cache::{BlockCache, MemoryUse, Reservation, Slots};
 use crate::filter::Filter;
 use crate::footer::Footer;
 use crate::frame::TableFile;
@@ -36,6 +36,8 @@ pub struct Table {
     largest_prefix: u64,
     slots: Arc<Slots>,
     cache: Arc<BlockCache>,
+    /// What it takes of the cache's budget for itself.
+    memory: Reservation,
 }
 
 /// All of a table but its data blocks, read from the file and verified.
@@ -74,13 +76,16 @@ impl Table {
         cache: Arc<BlockCache>,
     ) -> Result<Arc<Self>> {
         let parts = Parts::read(TableFile::new(file, path, number)?, keyspace)?;
-        Ok(Arc::new(Self {
+        let table = Arc::new(Self {
             smallest_prefix: key_prefix(&parts.properties.summary.smallest),
             largest_prefix: key_prefix(&parts.properties.summary.largest),
             slots: Slots::new(parts.index.count()),
             parts,
+            memory: cache.reserve(MemoryUse::Tables),
             cache,
-        }))
+        });
+        table.memory.set(table.memory_bytes());
+        Ok(table)
     }
 
     /// What is in the table.
@@ -192,6 +197,11 @@ impl Table {
 
     pub(crate) fn parts(&self) -> &Parts {
         &self.parts
+    }
+
+    /// Memory for what a cursor reads ahead.
+    pub(crate) fn reserve_buffer(&self) -> Reservation {
+        self.cache.reserve(MemoryUse::Buffers)
     }
 
     /// A cursor over all entries; it stands on none until it is sought.

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use alluvium::{KeyspaceStats, StallCause, Stats};
+use alluvium::{KeyspaceStats, MemoryStats, StallCause, Stats};
 use anyhow::Result;
 use comfy_table::Table;
 
@@ -89,6 +89,7 @@ fn whole_database(stats: &Stats) -> Table {
         ("log", format!("{}, {}", log.mode, counted(log.segments as u64, "segment"))),
         ("log size", Size(log.live_bytes).to_string()),
         ("log syncs", Count(log.syncs).to_string()),
+        ("memory held", memory_held(&stats.memory)),
         ("cache used", format!("{} of {}", Size(cache.used_bytes), Size(cache.budget_bytes))),
         ("cache hits", hit_percent),
         ("snapshots held", Count(stats.snapshots as u64).to_string()),
@@ -101,6 +102,11 @@ fn whole_database(stats: &Stats) -> Table {
         table.add_row([format!("held back by {}", cause(stall.cause)), held]);
     }
     table
+}
+
+fn memory_held(memory: &MemoryStats) -> String {
+    let held = Size(memory.held_bytes());
+    memory.budget_bytes.map_or(held.to_string(), |budget| format!("{held} of {}", Size(budget)))
 }
 
 fn cause(cause: StallCause) -> &'static str {

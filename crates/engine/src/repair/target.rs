@@ -13,6 +13,7 @@ use alluvium_base::{BatchEntry, Bytes, FileName, FileNumber, FileNumbers, Fs, Ke
 use alluvium_compaction::{Below, GcContext, Output, write_tables};
 use alluvium_manifest::{Cause, KeyspaceChange, Level, Manifest, State, TableMeta, VersionEdit};
 use alluvium_memtable::{Memtable, PackedMemtable};
+use alluvium_table::BlockCache;
 
 use super::merge::{Input, Outcome, Rank, SalvageMerge};
 use crate::options::KeyspaceOptions;
@@ -144,6 +145,7 @@ impl Target {
             fs: &*self.fs,
             dir: &self.dir,
             numbers: &self.numbers,
+            cache: &BlockCache::new(0),
             keyspace,
             table_options: options.table(Level::BOTTOM),
             target_file_size,

@@ -17,20 +17,56 @@ pub(super) fn charge_of(block: &Block) -> usize {
 
 #[test]
 fn used_blocks_outlive_unused_ones() {
-    let block = block(1000);
-    let cache = BlockCache::new(4 * charge_of(&block));
+    let charge = charge_of(&block(1000));
+    let cache = BlockCache::new(4 * charge);
     let slots = Slots::new(100);
-    cache.insert(&slots, 0, &block);
+    cache.insert(&slots, 0, &block(1000));
     for index in 1..100 {
-        cache.insert(&slots, index, &block);
+        cache.insert(&slots, index, &block(1000));
         let guard = slots.peek(0);
         cache.hit(guard.as_ref().expect("always used since the hand passed"));
     }
     let stats = cache.stats();
-    assert_eq!(stats.used_bytes, 4 * charge_of(&block));
+    assert_eq!(stats.used_bytes, 4 * charge);
     assert_eq!((stats.hits, stats.evictions), (99, 96));
-    assert_eq!(stats.inserted_bytes, 100 * charge_of(&block) as u64);
+    assert_eq!(stats.inserted_bytes, 100 * charge as u64);
     assert_eq!((0..100).filter(|&index| slots.peek(index).is_some()).count(), 4);
+}
+
+#[test]
+fn what_a_reader_holds_stays_as_long_as_something_else_can_go() {
+    let charge = charge_of(&block(1000));
+    let cache = BlockCache::new(4 * charge);
+    let slots = Slots::new(100);
+    cache.insert(&slots, 0, &block(1000));
+    let held = slots.peek(0).as_ref().map(|cached| cached.block.clone());
+    (1..100).for_each(|index| cache.insert(&slots, index, &block(1000)));
+    assert!(slots.peek(0).is_some());
+    drop(held);
+    (1..100).for_each(|index| cache.insert(&slots, index, &block(1000)));
+    assert!(slots.peek(0).is_none());
+}
+
+#[test]
+fn what_is_reserved_is_taken_from_blocks_where_the_budget_is_shared() {
+    let charge = charge_of(&block(1000));
+    for (cache, left) in [(BlockCache::shared(4 * charge), 1), (BlockCache::new(4 * charge), 4)] {
+        let slots = Slots::new(10);
+        (0..4).for_each(|index| cache.insert(&slots, index, &block(1000)));
+        let (tables, buffers) =
+            (cache.reserve(MemoryUse::Tables), cache.reserve(MemoryUse::Buffers));
+        tables.set(2 * charge);
+        buffers.set(1);
+        assert_eq!(cache.stats().used_bytes, left * charge);
+        assert_eq!(cache.reserved_bytes(MemoryUse::Tables), 2 * charge);
+        // Beyond the budget, nothing is left, and nothing is kept.
+        buffers.set(5 * charge);
+        cache.insert(&slots, 9, &block(1000));
+        assert_eq!(cache.stats().used_bytes, if left == 4 { 4 * charge } else { 0 });
+        drop((tables, buffers));
+        cache.insert(&slots, 9, &block(1000));
+        assert!(slots.peek(9).is_some() && cache.reserved_bytes(MemoryUse::Buffers) == 0);
+    }
 }
 
 #[test]

@@ -16,6 +16,8 @@
 
 use alluvium_base::codec::Decoder;
 
+use super::Hashes;
+
 const LINE_BITS: usize = 512;
 const LINE_BYTES: usize = LINE_BITS / 8;
 /// The golden ratio as a fraction of 2³²: multiplying by it gives well-spread upper bits each time.
@@ -36,7 +38,7 @@ pub(crate) struct BlockedFilter {
 
 impl BlockedFilter {
     /// Builds the block, `tag` first.
-    pub(super) fn build(tag: u8, hashes: &[u64], bits_per_key: u8) -> Vec<u8> {
+    pub(super) fn build(tag: u8, hashes: &Hashes, bits_per_key: u8) -> Vec<u8> {
         let bits = hashes.len() * usize::from(bits_per_key);
         // A line must be named by 32 bits; beyond that the filter is merely worse.
         let line_count = bits.div_ceil(LINE_BITS).clamp(1, u32::MAX as usize);
@@ -44,7 +46,7 @@ impl BlockedFilter {
             lines: vec![Line([0; LINE_BITS / 64]); line_count].into(),
             probes: probes_for(bits_per_key),
         };
-        for &hash in hashes {
+        for hash in hashes.iter() {
             filter.insert(hash);
         }
         let mut out = Vec::with_capacity(8 + line_count * LINE_BYTES);

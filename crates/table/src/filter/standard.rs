@@ -20,6 +20,8 @@ use std::hash::{Hash, Hasher};
 
 use bloomfilter::Bloom;
 
+use super::Hashes;
+
 /// Fixed for ever. Its halves differ.
 const SEED: [u8; 32] = *b"alluvium lays down what it sorts";
 const HEADER_BYTES: usize = 1 + 8 + 4 + SEED.len();
@@ -42,12 +44,12 @@ pub(crate) struct StandardFilter {
 
 impl StandardFilter {
     /// Builds the block, `tag` first.
-    pub(super) fn build(tag: u8, hashes: &[u64], bits_per_key: u8) -> Vec<u8> {
+    pub(super) fn build(tag: u8, hashes: &Hashes, bits_per_key: u8) -> Vec<u8> {
         let count = hashes.len().max(1);
         let bytes = (count * usize::from(bits_per_key)).div_ceil(8);
         let mut bloom = Bloom::new_with_seed(bytes, count, &SEED)
             .expect("it has no way to fail for sizes above zero");
-        for &hash in hashes {
+        for hash in hashes.iter() {
             bloom.set(&KeyHash(hash));
         }
         let mut out = Vec::with_capacity(1 + HEADER_BYTES + bytes);

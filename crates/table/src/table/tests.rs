@@ -228,7 +228,7 @@ fn a_filter_that_denies_a_key_is_found_by_verify() {
     let mut parts = Parts::good();
     let kind = FilterKind::Blocked { bits_per_key: 10 };
     parts.properties.options.filter = kind;
-    parts.filter = Filter::build(kind, &[hash_key(b"a")]);
+    parts.filter = Filter::build(kind, &[hash_key(b"a")].into_iter().collect());
     assert_refused(parts, "a filter of one key");
 }
 

@@ -43,5 +43,5 @@ pub use output::{Output, write_tables};
 pub use pick::{
     ManualRange, Pick, PickContext, Reason, next_due_ms, pick, pick_manual, pick_manual_range,
 };
-pub use score::{debt_bytes, scores};
+pub use score::{debt_bytes, relief_entries, scores};
 pub use targets::{LevelTargets, level_targets};

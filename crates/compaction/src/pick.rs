@@ -59,6 +59,8 @@ pub enum Reason {
     Size,
     /// Level 0 has as many tables as it may.
     L0Files,
+    /// Readers have lost more to the tables of level 0 than merging them costs.
+    Reads,
     /// Half of a table's entries or more have expired.
     Expired,
     /// Half of a table's entries or more are tombstones.
@@ -78,6 +80,8 @@ pub struct PickContext<'a> {
     pub now_ms: u64,
     /// Where the oldest snapshot stands, if there is one.
     pub oldest_snapshot: Option<Seq>,
+    /// Whether readers suffer from level 0 so much that it is due, however few its tables.
+    pub relieves_reads: bool,
 }
 
 /// A decided compaction.
@@ -118,7 +122,7 @@ impl Pick {
             return Cause::TrivialMove { from, to };
         }
         match self.reason {
-            Reason::Size | Reason::L0Files | Reason::Tombstones => {
+            Reason::Size | Reason::L0Files | Reason::Reads | Reason::Tombstones => {
                 Cause::Compaction { from, to, score_percent: (self.score * 100.0) as u32 }
             }
             Reason::Expired => Cause::Expiry,
@@ -137,7 +141,7 @@ pub fn pick(
     context: &PickContext<'_>,
 ) -> Option<Pick> {
     let picker = Picker::new(version, options, context.busy);
-    size::pick_due(&picker)
+    size::pick_due(&picker, context.relieves_reads)
         .or_else(|| garbage::pick_garbage(&picker, context.now_ms, context.oldest_snapshot))
 }
 

@@ -51,5 +51,12 @@ pub fn debt_bytes(version: &Version, options: &CompactionOptions) -> u64 {
     debt
 }
 
+/// How many entries a merge of level 0 into its base level would go through; 0 without any table there.
+pub fn relief_entries(version: &Version, options: &CompactionOptions) -> u64 {
+    let entries = |level| version.level(level).iter().map(|table| table.entry_count).sum::<u64>();
+    let l0 = entries(Level::ZERO);
+    if l0 == 0 { 0 } else { l0 + entries(level_targets(version, options).base_level) }
+}
+
 #[cfg(test)]
 mod tests;

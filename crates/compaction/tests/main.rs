@@ -23,6 +23,7 @@ struct State {
     busy: BTreeSet<FileNumber>,
     now_ms: u64,
     oldest_snapshot: Option<Seq>,
+    relieves_reads: bool,
     next_number: u64,
 }
 
@@ -41,6 +42,7 @@ impl Default for State {
             busy: BTreeSet::new(),
             now_ms: 1_000_000,
             oldest_snapshot: None,
+            relieves_reads: false,
             next_number: 1_000,
         }
     }
@@ -100,6 +102,7 @@ impl State {
                 }
                 "now" => self.now_ms = number(),
                 "snapshot" => self.oldest_snapshot = value.parse().ok().map(Seq::new),
+                "reads" => self.relieves_reads = value == "suffer",
                 "max" => self.options.max_compaction_bytes = number(),
                 other => panic!("no setting {other}"),
             }
@@ -112,6 +115,7 @@ impl State {
             busy: &self.busy,
             now_ms: self.now_ms,
             oldest_snapshot: self.oldest_snapshot,
+            relieves_reads: self.relieves_reads,
         };
         pick(&self.version, &self.options, &context)
     }

@@ -73,6 +73,7 @@ impl Core {
                 busy: &schedule.busy_tables(tree.id),
                 now_ms: oldest_ms.map_or(now_ms, |oldest| oldest.min(now_ms)),
                 oldest_snapshot: snapshots.first().copied(),
+                relieves_reads: tree.read_debt.is_due(),
             };
             let picked = pick(&tree.version, &tree.options.compaction(), &context)?;
             Some(Compaction { tree: Arc::clone(tree), pick: picked })
@@ -192,10 +193,7 @@ impl Core {
         self.apply(&mut manifest, edit)?;
         let version = Arc::clone(&manifest.state().keyspaces[&id].version);
         let tables = Arc::new(self.open_version(id, &version)?);
-        self.install_tree(id, |tree| {
-            tree.version = version;
-            tree.tables = tables;
-        });
+        self.install_tree(id, |tree| tree.set_tables(version, tables, true));
         Ok(true)
     }
 

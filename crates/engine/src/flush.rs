@@ -117,8 +117,7 @@ impl Core {
         let tables = Arc::new(self.open_version(id, &version)?);
         self.install_tree(id, |tree| {
             tree.immutable.pop();
-            tree.version = version;
-            tree.tables = tables;
+            tree.set_tables(version, tables, false);
         });
         self.release_log(&manifest);
         Ok(true)

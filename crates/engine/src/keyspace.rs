@@ -245,6 +245,7 @@ mod tests {
             immutable: Vec::new(),
             version: Arc::new(Version::default()),
             tables: Arc::new(OpenTables::default()),
+            read_debt: Arc::default(),
             dead_stretches: Arc::new(crate::dead_stretches::DeadStretches::new(
                 std::sync::Weak::new(),
             )),

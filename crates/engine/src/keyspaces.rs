@@ -62,6 +62,7 @@ impl Core {
             immutable: Vec::new(),
             version: Arc::new(Version::default()),
             tables: Arc::new(OpenTables::default()),
+            read_debt: Arc::default(),
             dead_stretches: self.new_dead_stretches(),
         };
         self.install(|view| view.set(id, Some(tree)));

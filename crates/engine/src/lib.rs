@@ -63,6 +63,7 @@ mod options_file;
 mod publish;
 mod range;
 mod read;
+mod read_debt;
 mod recovery;
 mod recovery_budget;
 mod repair;

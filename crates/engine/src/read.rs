@@ -8,6 +8,7 @@ use crate::Result;
 use crate::core::Core;
 use crate::db::Handle;
 use crate::range::{KeyRange, Span};
+use crate::read_debt::SCAN;
 use crate::resolve::ReadTime;
 use crate::scan::{KeyValue, Scan};
 use crate::view::TreeView;
@@ -50,10 +51,23 @@ impl<'a> ReadSource<'a> {
         read(view.tree(self.keyspace)?, seq, self.time())
     }
 
+    /// The value of `key` for a reader at `seq` and `now`.
+    fn get(
+        &self,
+        tree: &TreeView,
+        key: &[u8],
+        seq: Seq,
+        now: ReadTime<'_>,
+    ) -> Result<Option<Bytes>> {
+        self.core().note_lookups(tree, 1);
+        tree.get(key, seq, now)
+    }
+
     fn scan(&self, span: Span) -> Scan {
         let core = self.core();
         let (view, visible) = core.pin();
         let tree = core.check_open().and_then(|()| view.tree(self.keyspace).cloned());
+        let tree = tree.inspect(|tree| core.note_lookups(tree, SCAN));
         let seq = self.at.map_or(visible, |(seq, _)| seq);
         Scan::new(tree, seq, self.time().now_ms(), span)
     }
@@ -85,7 +99,8 @@ pub trait Read {
 
     /// The value of `key`, or `None` when it has none.
     fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Bytes>> {
-        self.source().with(|tree, seq, now| tree.get(key.as_ref(), seq, now))
+        let source = self.source();
+        source.with(|tree, seq, now| source.get(tree, key.as_ref(), seq, now))
     }
 
     /// The values of many keys, in their order, all seen at one moment.
@@ -93,9 +108,10 @@ pub trait Read {
         &self,
         keys: impl IntoIterator<Item = K>,
     ) -> Result<Vec<Option<Bytes>>> {
-        self.source().with(|tree, seq, now| {
+        let source = self.source();
+        source.with(|tree, seq, now| {
             let now = ReadTime::At(now.now_ms());
-            keys.into_iter().map(|key| tree.get(key.as_ref(), seq, now)).collect()
+            keys.into_iter().map(|key| source.get(tree, key.as_ref(), seq, now)).collect()
         })
     }
 

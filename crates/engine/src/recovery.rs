@@ -202,18 +202,20 @@ fn install_recovered(core: &Core, mut memtables: Memtables) -> Result<()> {
             let recovered = memtables.remove(&keyspace.id);
             let (active, immutable) =
                 core.unsettled.place(recovered, keyspace.flushed, &core.cache);
-            let tree = TreeView {
+            let tables = core.open_version(keyspace.id, &keyspace.version);
+            let tables = Arc::new(tables.map_err(missing_is_damage)?);
+            let mut tree = TreeView {
                 id: keyspace.id,
                 name: keyspace.name.as_str().into(),
                 options: Arc::new(options),
                 active,
                 immutable,
-                version: Arc::clone(&keyspace.version),
-                tables: Arc::new(
-                    core.open_version(keyspace.id, &keyspace.version).map_err(missing_is_damage)?,
-                ),
+                version: Arc::default(),
+                tables: Arc::default(),
+                read_debt: Arc::default(),
                 dead_stretches: core.new_dead_stretches(),
             };
+            tree.set_tables(Arc::clone(&keyspace.version), tables, false);
             view.set(keyspace.id, Some(tree));
         }
         core.release_log(&manifest);

@@ -23,6 +23,7 @@ use alluvium_wal::LogEnd;
 
 use crate::dead_stretches::DeadStretches;
 use crate::options::KeyspaceOptions;
+use crate::read_debt::ReadDebt;
 use crate::{Error, Result};
 
 /// All keyspaces at one moment.
@@ -79,6 +80,8 @@ pub(crate) struct TreeView {
     pub(crate) immutable: Vec<ImmutableMemtable>,
     pub(crate) version: Arc<Version>,
     pub(crate) tables: Arc<OpenTables>,
+    /// What reads have lost to the number of its tables.
+    pub(crate) read_debt: Arc<ReadDebt>,
     /// What all views of the keyspace know of stretches without anything visible.
     pub(crate) dead_stretches: Arc<DeadStretches>,
 }
@@ -129,6 +132,17 @@ impl TreeView {
         let oldest = self.immutable.last();
         let oldest = oldest.filter(|_| !is_planted(Bug::WaitingMemtableForgotten));
         oldest.map_or(self.active.start, |oldest| oldest.start)
+    }
+
+    /// Has other tables from now on; `is_merged`: the old ones went through a compaction.
+    pub(crate) fn set_tables(
+        &mut self,
+        version: Arc<Version>,
+        tables: Arc<OpenTables>,
+        is_merged: bool,
+    ) {
+        self.read_debt.renew(&version, &self.options.compaction(), is_merged);
+        (self.version, self.tables) = (version, tables);
     }
 
     /// Whether its active memtable is full.

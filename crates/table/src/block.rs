@@ -290,24 +290,23 @@ impl Block {
         !self.bytes.is_unique()
     }
 
-    /// The same block with fences, in memory of its own: for one that will be sought in often.
-    pub(crate) fn with_fences(&self) -> Self {
-        if self.count < FEWEST_FENCED {
-            return self.clone();
+    /// The same block with fences: for one that will be sought in often.
+    pub(crate) fn with_fences(self) -> Self {
+        if self.count < FEWEST_FENCED || self.bytes.len() > self.end as usize {
+            return self;
         }
         let (first, last) = (self.entry(0), self.entry(self.count - 1));
         let (first, last) = (self.user_key(&first), self.user_key(&last));
         let same = first.iter().zip(last).take_while(|(a, b)| a == b).take(MOST_SAME_BYTES).count();
         let fences_bytes = self.count as usize * FENCE_BYTES + same;
-        let mut bytes = Vec::with_capacity(self.end as usize + fences_bytes);
-        bytes.extend_from_slice(&self.bytes[..self.end as usize]);
+        let mut fences = Vec::with_capacity(fences_bytes);
         for index in 0..self.count {
             // A wrong order, which nobody has checked, makes wrong fences, and no panic.
             let key = self.user_key(&self.entry(index)).get(same..).unwrap_or_default();
-            bytes.extend_from_slice(&fence_of(key).to_le_bytes());
+            fences.extend_from_slice(&fence_of(key).to_le_bytes());
         }
-        bytes.extend_from_slice(&first[..same]);
-        Self { bytes: bytes.into(), ..*self }
+        fences.extend_from_slice(&first[..same]);
+        Self { bytes: appended(self.bytes, &fences), ..self }
     }
 
     /// The entries among which the first one at or behind `user_key` is, or behind which it is: all
@@ -362,6 +361,28 @@ const FEWEST_FENCED: u32 = 4;
 const MOST_SAME_BYTES: usize = 256;
 /// Up to so many fences are looked at all together.
 const MOST_COUNTED: u32 = 192;
+
+/// `bytes` with `more` behind them: where they are, if nobody else holds them and there is room.
+fn appended(bytes: Bytes, more: &[u8]) -> Bytes {
+    let len = bytes.len() + more.len();
+    match bytes.try_into_mut() {
+        Ok(mut bytes) if bytes.capacity() >= len => {
+            bytes.extend_from_slice(more);
+            bytes.freeze()
+        }
+        Ok(bytes) => [&bytes[..], more].concat().into(),
+        Err(bytes) => [&bytes[..], more].concat().into(),
+    }
+}
+
+/// About how many bytes of memory fences of a block take. Where `frame_end` is the end of its
+/// compressed form, that is nearly certain: LZ4 leaves the last five bytes of what it compresses as
+/// they are, and a block ends with the count of its entries. A wrong guess costs a copy.
+pub(crate) fn expected_fences_bytes(frame_end: &[u8], block_len: usize) -> usize {
+    const FEW_SAME_BYTES: usize = 16;
+    let count = frame_end.last_chunk().map_or(0, |count| u32::from_le_bytes(*count) as usize);
+    count.saturating_mul(FENCE_BYTES).min(block_len / 4) + FEW_SAME_BYTES
+}
 
 /// The first four bytes of what is left of a key, as a number that is in the same order.
 #[inline]

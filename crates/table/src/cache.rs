@@ -166,6 +166,18 @@ impl CachedBlock {
     }
 }
 
+impl CachedBlock {
+    /// Whether it was used, for the last time.
+    #[inline]
+    fn take_used(&self) -> bool {
+        let is_used = self.is_used.load(Ordering::Relaxed);
+        if is_used {
+            self.is_used.store(false, Ordering::Relaxed);
+        }
+        is_used
+    }
+}
+
 impl BlockCache {
     /// An empty cache that never holds more than `budget_bytes`; with 0 it holds nothing.
     pub fn new(budget_bytes: usize) -> Arc<Self> {
@@ -242,16 +254,13 @@ impl BlockCache {
     /// Puts a block into slot `index`, unless another thread came first or it is larger than the
     /// whole budget. Drops others to make room.
     pub(crate) fn insert(&self, slots: &Arc<Slots>, index: usize, block: &Block) {
-        if block.len() > self.room() {
-            return;
-        }
-        let block = block.with_fences();
         let charge = block.len() + OVERHEAD_BYTES;
         let (Ok(entry_charge), Ok(entry_index)) = (u32::try_from(charge), u32::try_from(index))
         else {
             return;
         };
-        let cached = Arc::new(CachedBlock { block, is_used: AtomicBool::new(false) });
+        let cached =
+            Arc::new(CachedBlock { block: block.clone(), is_used: AtomicBool::new(false) });
         let mut ring = self.ring.lock();
         // Asked for under the lock: whoever reserves more from here on makes room behind us.
         let Some(others) = self.room().checked_sub(charge) else { return };
@@ -305,9 +314,10 @@ impl Ring {
             };
             let slot = &slots.blocks[entry.index as usize];
             // To drop what a reader holds would give no memory back.
-            let is_used = slot.load().as_ref().is_some_and(|cached| {
-                cached.is_used.swap(false, Ordering::Relaxed) || cached.block.is_held()
-            });
+            let is_used = slot
+                .load()
+                .as_ref()
+                .is_some_and(|cached| cached.take_used() || cached.block.is_held());
             if is_used && heeded > 0 {
                 heeded -= 1;
                 self.entries.push_back(entry);

@@ -24,6 +24,7 @@ use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::{Bytes, Error, File, FileNumber, Result};
 use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
 
+use crate::block::expected_fences_bytes;
 use crate::handle::Handle;
 use crate::options::Compression;
 
@@ -148,7 +149,8 @@ fn decompress(payload: &[u8], raw: usize) -> Result<Vec<u8>, String> {
     if raw > MAX_RAW_BYTES || raw > payload.len().saturating_mul(MAX_LZ4_RATIO) {
         return Err(format!("the block claims {raw} bytes, which is beyond what it can hold"));
     }
-    let mut out = vec![0; raw];
+    let mut out = Vec::with_capacity(raw + expected_fences_bytes(payload, raw));
+    out.resize(raw, 0);
     match lz4_flex::block::decompress_into(payload, &mut out) {
         Ok(len) if len == raw => Ok(out),
         Ok(len) => Err(format!("the block decompresses to {len} bytes, not {raw}")),

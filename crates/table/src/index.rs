@@ -24,6 +24,7 @@ use alluvium_base::Bytes;
 use alluvium_base::codec::{Decoder, put_slice, put_varint};
 use alluvium_base::key::{MAX_KEY_BYTES, key_prefix};
 
+use crate::fences::Fences;
 use crate::frame::{MAX_RAW_BYTES, TRAILER_BYTES};
 use crate::handle::Handle;
 
@@ -91,7 +92,7 @@ pub(crate) struct Index {
     /// What all separators begin with.
     common: Box<[u8]>,
     /// The first eight bytes of each separator after the common ones.
-    prefixes: Box<[u64]>,
+    prefixes: Fences,
     /// Where each block begins, and where the last ends.
     offsets: Box<[u64]>,
     /// The separators, side by side.
@@ -143,7 +144,7 @@ impl Index {
     fn assemble(offsets: Vec<u64>, keys: Vec<u8>, key_ends: Vec<u32>) -> Self {
         let mut index = Self {
             common: Box::default(),
-            prefixes: Box::default(),
+            prefixes: Fences::default(),
             offsets: offsets.into(),
             keys: keys.into(),
             key_ends: key_ends.into(),
@@ -152,8 +153,8 @@ impl Index {
         let last = index.separator(index.count() - 1);
         let common = common_len(index.separator(0), last);
         index.common = last[..common].into();
-        index.prefixes =
-            (0..index.count()).map(|i| key_prefix(&index.separator(i)[common..])).collect();
+        let prefixes = (0..index.count()).map(|i| key_prefix(&index.separator(i)[common..]));
+        index.prefixes = Fences::new(prefixes.collect());
         index
     }
 
@@ -195,8 +196,8 @@ impl Index {
             };
         };
         let prefix = key_prefix(rest);
-        let first = self.prefixes.partition_point(|&other| other < prefix);
-        if self.prefixes.get(first) != Some(&prefix) {
+        let first = self.prefixes.count_less(prefix);
+        if self.prefixes.numbers().get(first) != Some(&prefix) {
             return first;
         }
         self.find_among_equals(first, prefix, user_key)
@@ -206,14 +207,14 @@ impl Index {
     /// `prefix`.
     fn find_among_equals(&self, first: usize, prefix: u64, user_key: &[u8]) -> usize {
         // Most ties are short: gallop to their end.
-        let mut step = 1;
-        while self.prefixes.get(first + step) == Some(&prefix) {
+        let (mut step, prefixes) = (1, self.prefixes.numbers());
+        while prefixes.get(first + step) == Some(&prefix) {
             step *= 2;
         }
         let (mut low, mut high) = (first, (first + step).min(self.count()));
         while low < high {
             let middle = low + (high - low) / 2;
-            if self.prefixes[middle] == prefix && self.separator(middle) < user_key {
+            if prefixes[middle] == prefix && self.separator(middle) < user_key {
                 low = middle + 1;
             } else {
                 high = middle;
@@ -225,7 +226,7 @@ impl Index {
     /// Bytes it takes in memory.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.common.len()
-            + size_of_val(&*self.prefixes)
+            + self.prefixes.memory_bytes()
             + size_of_val(&*self.offsets)
             + size_of_val(&*self.key_ends)
             + self.keys.len()

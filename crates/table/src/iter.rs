@@ -77,9 +77,11 @@ impl TableIterator {
         let fill_cache = self.read.fill_cache;
         let block = self.readahead.block(self.table.parts(), index, direction, !fill_cache)?;
         self.reserve_readahead();
-        if fill_cache {
-            self.table.cache_block(index, &block);
+        if !fill_cache {
+            return Ok(block);
         }
+        let block = block.with_fences();
+        self.table.cache_block(index, &block);
         Ok(block)
     }
 

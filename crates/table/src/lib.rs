@@ -34,6 +34,7 @@ mod block;
 mod block_builder;
 mod builder;
 mod cache;
+mod fences;
 mod filter;
 mod footer;
 mod frame;

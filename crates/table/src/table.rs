@@ -172,7 +172,7 @@ impl Table {
             return Ok(take(&cached.block));
         }
         self.cache.miss();
-        let block = self.parts.read_block(index)?;
+        let block = self.parts.read_block(index)?.with_fences();
         self.cache.insert(&self.slots, index, &block);
         Ok(take(&block))
     }

@@ -87,7 +87,7 @@ fn due_ms(reason: Reason, level: Level, table: &TableMeta) -> Option<u64> {
         Reason::Tombstones => (table.entry_count > 0
             && table.tombstone_count >= table.entry_count.div_ceil(2))
         .then_some(0)?,
-        Reason::Size | Reason::L0Files | Reason::Manual => return None,
+        Reason::Size | Reason::L0Files | Reason::Reads | Reason::Manual => return None,
     };
     let patience =
         if level == Level::ZERO { table.created_ms.saturating_add(L0_PATIENCE_MS) } else { 0 };

@@ -6,7 +6,7 @@ use super::inputs::{Growth, overlap};
 use super::{Moving, Pick, Picker, Reason};
 
 /// The most urgent pick of those that can run now.
-pub(super) fn pick_due(picker: &Picker<'_>) -> Option<Pick> {
+pub(super) fn pick_due(picker: &Picker<'_>, relieves_reads: bool) -> Option<Pick> {
     let score = |level: &Level| picker.scores[level.index()];
     let mut due: Vec<Level> = Level::all().filter(|level| score(level) >= 1.0).collect();
     // Stable: of equally urgent levels the upper one comes first.
@@ -15,7 +15,7 @@ pub(super) fn pick_due(picker: &Picker<'_>) -> Option<Pick> {
     // With level 0 waiting for tables of the base level that are on their way down, sending more of
     // them there would let it wait for ever.
     let l0_is_due = score(&Level::ZERO) >= 1.0;
-    let l0 = if l0_is_due { pick_l0(picker) } else { None };
+    let l0 = if l0_is_due { pick_l0(picker, Reason::L0Files) } else { None };
     let base_is_wanted = l0_is_due && l0.is_none() && !picker.is_l0_busy();
     for level in due {
         let found = if level == Level::ZERO {
@@ -29,14 +29,15 @@ pub(super) fn pick_due(picker: &Picker<'_>) -> Option<Pick> {
             return found;
         }
     }
-    None
+    // What is due anyway comes first: it may be what level 0 has to wait for.
+    if relieves_reads && !l0_is_due { pick_l0(picker, Reason::Reads) } else { None }
 }
 
 /// The oldest L0 table that can go now, with all that must go with it.
-fn pick_l0(picker: &Picker<'_>) -> Option<Pick> {
+fn pick_l0(picker: &Picker<'_>, reason: Reason) -> Option<Pick> {
     let oldest_first = (0..picker.version.level(Level::ZERO).len()).rev();
     let inputs = oldest_first.into_iter().find_map(|seed| picker.l0_inputs(seed))?;
-    Some(picker.decide(Reason::L0Files, inputs, Moving::Allowed))
+    Some(picker.decide(reason, inputs, Moving::Allowed))
 }
 
 /// The table of a sorted run that overlaps least below for its size: it relieves the level with the

@@ -68,11 +68,12 @@ pub struct KeyspaceOptions {
     pub compression: Vec<Compression>,
     /// Filter of new tables. Default a blocked one with 10 bits a key.
     pub filter: Filter,
-    /// Tables in L0 at which they are compacted. Default 4.
+    /// Tables in L0 at which they are compacted, even if nobody reads; where reads lose more to them
+    /// than a compaction costs, they are before. Default 12.
     pub l0_trigger: usize,
-    /// Tables in L0 from which writes are slowed, the more the nearer to `l0_stop`. Default 12.
+    /// Tables in L0 from which writes are slowed, the more the nearer to `l0_stop`. Default 24.
     pub l0_slowdown: usize,
-    /// Tables in L0 at which writes wait. Default 36.
+    /// Tables in L0 at which writes wait. Default 48.
     pub l0_stop: usize,
     /// Size of the first level below L0, in bytes. Default 256 MiB.
     pub level_base_bytes: u64,
@@ -91,9 +92,9 @@ impl Default for KeyspaceOptions {
             block_size: 4096,
             compression: vec![Compression::Lz4],
             filter: Filter::default(),
-            l0_trigger: 4,
-            l0_slowdown: 12,
-            l0_stop: 36,
+            l0_trigger: 12,
+            l0_slowdown: 24,
+            l0_stop: 48,
             level_base_bytes: 256 * MIB,
             level_multiplier: 10,
             target_file_size: 64 * MIB,

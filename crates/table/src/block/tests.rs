@@ -28,7 +28,7 @@ fn lookups_steps_and_seeks_agree_at_both_offset_widths() {
         let entries = entries_of_sizes(count, value_bytes);
         let block = Block::parse(build(&entries)).expect("sound");
         assert_eq!(block.count() as usize, count);
-        let fenced = block.with_fences();
+        let fenced = block.clone().with_fences();
         let each = entries.iter().enumerate();
         let each = each.flat_map(|entry| [(&block, entry), (&fenced, entry)]);
         for (block, (i, (key, seq, _, value))) in each {
@@ -85,7 +85,7 @@ proptest! {
         };
         let block = Block::parse(build(&keys.iter().flat_map(of_key).collect::<Vec<_>>()));
         let block = block.expect("sound");
-        let fenced = block.with_fences();
+        let fenced = block.clone().with_fences();
         let sought = sought.iter().map(key_of).chain(sought.clone()).chain(keys.iter().map(key_of));
         for key in sought {
             for seq in 0..=versions {

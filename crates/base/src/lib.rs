@@ -27,6 +27,7 @@ pub mod iterator;
 pub mod key;
 pub mod memory;
 pub mod merge;
+pub mod prefetch;
 pub mod seeded;
 pub mod sync;
 

@@ -110,6 +110,14 @@ impl Pick {
         self.inputs.iter().map(|(_, table)| table.size_bytes).sum()
     }
 
+    /// How many entries are merged to relieve level 0; 0 where it is another level, or a mere move.
+    pub fn merged_l0_entries(&self) -> u64 {
+        if self.from != Level::ZERO || self.is_trivial_move {
+            return 0;
+        }
+        self.inputs.iter().map(|(_, table)| table.entry_count).sum()
+    }
+
     /// The file numbers of its inputs.
     pub fn numbers(&self) -> impl Iterator<Item = FileNumber> {
         self.inputs.iter().map(|(_, table)| table.number)

@@ -193,7 +193,8 @@ impl Core {
         self.apply(&mut manifest, edit)?;
         let version = Arc::clone(&manifest.state().keyspaces[&id].version);
         let tables = Arc::new(self.open_version(id, &version)?);
-        self.install_tree(id, |tree| tree.set_tables(version, tables, true));
+        let merged_entries = compaction.pick.merged_l0_entries();
+        self.install_tree(id, |tree| tree.set_tables(version, tables, merged_entries));
         Ok(true)
     }
 

@@ -117,7 +117,7 @@ impl Core {
         let tables = Arc::new(self.open_version(id, &version)?);
         self.install_tree(id, |tree| {
             tree.immutable.pop();
-            tree.set_tables(version, tables, false);
+            tree.set_tables(version, tables, 0);
         });
         self.release_log(&manifest);
         Ok(true)

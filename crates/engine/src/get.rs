@@ -1,7 +1,7 @@
 //! A point lookup: newest source first, and the first entry found decides.
 
 use alluvium_base::{Bytes, Kind, Seq};
-use alluvium_table::hash_key;
+use alluvium_table::{TableEntry, hash_key};
 
 use crate::Result;
 use crate::read::Expiry;
@@ -16,17 +16,31 @@ pub(crate) struct Found {
     pub(crate) stored: Bytes,
 }
 
+impl From<TableEntry> for Found {
+    fn from(entry: TableEntry) -> Self {
+        Self { seq: entry.seq, kind: entry.kind, stored: entry.value }
+    }
+}
+
 impl TreeView {
     /// The newest entry of `user_key` at or before `at`, of whatever kind.
     pub(crate) fn find(&self, user_key: &[u8], at: Seq) -> Result<Option<Found>> {
         if let Some(found) = self.find_in_memory(user_key, at) {
             return Ok(Some(found));
         }
-        let hash = hash_key(user_key);
-        let in_run = self.tables.runs.iter().filter_map(|run| run.find(user_key));
-        for table in self.tables.l0.iter().chain(in_run) {
+        self.find_in_tables(user_key, hash_key(user_key), at)
+    }
+
+    /// [`find`](Self::find) among the tables alone; `hash` is the key's.
+    pub(crate) fn find_in_tables(
+        &self,
+        user_key: &[u8],
+        hash: u64,
+        at: Seq,
+    ) -> Result<Option<Found>> {
+        for table in self.tables_of(user_key) {
             if let Some(entry) = table.get(user_key, hash, at)? {
-                return Ok(Some(Found { seq: entry.seq, kind: entry.kind, stored: entry.value }));
+                return Ok(Some(entry.into()));
             }
         }
         Ok(None)

@@ -55,6 +55,7 @@ mod durable;
 mod flush;
 mod gather;
 mod get;
+mod get_many;
 mod keyspace;
 mod keyspaces;
 mod memory;

@@ -110,8 +110,9 @@ pub trait Read {
     ) -> Result<Vec<Option<Bytes>>> {
         let source = self.source();
         source.with(|tree, seq, now| {
-            let now = ReadTime::At(now.now_ms());
-            keys.into_iter().map(|key| source.get(tree, key.as_ref(), seq, now)).collect()
+            let keys: Vec<K> = keys.into_iter().collect();
+            source.core().note_lookups(tree, keys.len() as u64);
+            tree.get_many(&keys, seq, ReadTime::At(now.now_ms()))
         })
     }
 

@@ -36,6 +36,11 @@ const LEAST_LIMIT: u64 = 20_000;
 /// One of so many reads speaks for all.
 const SAMPLED: u32 = 32;
 
+/// For how much loss a merge of so many entries is worth while.
+fn price(entries: u64) -> u64 {
+    (entries * MERGED_ENTRY_HALVES / 2).max(LEAST_LIMIT)
+}
+
 /// What reads of a keyspace have lost to its level 0. Figures that steer, and order nothing.
 #[derive(Debug, Default)]
 pub(crate) struct ReadDebt {
@@ -45,14 +50,19 @@ pub(crate) struct ReadDebt {
 }
 
 impl ReadDebt {
-    /// Takes note of new tables; `is_merged`: the old ones went through a compaction.
-    pub(crate) fn renew(&self, version: &Version, options: &CompactionOptions, is_merged: bool) {
+    /// Takes note of new tables. A merge of `merged_entries`, with level 0 among them, has been paid.
+    pub(crate) fn renew(
+        &self,
+        version: &Version,
+        options: &CompactionOptions,
+        merged_entries: u64,
+    ) {
         let entries = relief_entries(version, options);
-        let limit = (entries * MERGED_ENTRY_HALVES / 2).max(LEAST_LIMIT);
-        self.limit.store(if entries == 0 { 0 } else { limit }, Ordering::Relaxed);
-        if is_merged {
-            self.lost.store(0, Ordering::Relaxed);
-        }
+        let limit = if entries == 0 { 0 } else { price(entries) };
+        self.limit.store(limit, Ordering::Relaxed);
+        let paid = if merged_entries == 0 { 0 } else { price(merged_entries) };
+        let rest = |lost: u64| Some(if limit == 0 { 0 } else { lost.saturating_sub(paid) });
+        self.lost.fetch_update(Ordering::Relaxed, Ordering::Relaxed, rest).unwrap_or_default();
     }
 
     /// Whether reads have lost what a merge of level 0 is worth.
@@ -116,7 +126,7 @@ mod tests {
         assert!(!debt.lose(99) && !debt.is_due());
         assert!(debt.lose(1) && debt.is_due());
         assert!(!debt.lose(1) && debt.is_due(), "told once");
-        debt.renew(&Version::default(), &CompactionOptions::default(), true);
+        debt.renew(&Version::default(), &CompactionOptions::default(), 1);
         assert!(!debt.is_due());
     }
 }

@@ -215,7 +215,7 @@ fn install_recovered(core: &Core, mut memtables: Memtables) -> Result<()> {
                 read_debt: Arc::default(),
                 dead_stretches: core.new_dead_stretches(),
             };
-            tree.set_tables(Arc::clone(&keyspace.version), tables, false);
+            tree.set_tables(Arc::clone(&keyspace.version), tables, 0);
             view.set(keyspace.id, Some(tree));
         }
         core.release_log(&manifest);

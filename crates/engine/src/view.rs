@@ -134,14 +134,14 @@ impl TreeView {
         oldest.map_or(self.active.start, |oldest| oldest.start)
     }
 
-    /// Has other tables from now on; `is_merged`: the old ones went through a compaction.
+    /// Has other tables from now on. A merge of `merged_entries`, with level 0 among them, made them.
     pub(crate) fn set_tables(
         &mut self,
         version: Arc<Version>,
         tables: Arc<OpenTables>,
-        is_merged: bool,
+        merged_entries: u64,
     ) {
-        self.read_debt.renew(&version, &self.options.compaction(), is_merged);
+        self.read_debt.renew(&version, &self.options.compaction(), merged_entries);
         (self.version, self.tables) = (version, tables);
     }
 

@@ -36,6 +36,7 @@ use std::ops::Range;
 
 use alluvium_base::codec::Decoder;
 use alluvium_base::key::{EXPIRY_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES, compare};
+use alluvium_base::prefetch::{LINE_BYTES, prefetch};
 use alluvium_base::{Bytes, InternalKey, Kind, Seq};
 
 /// Longest block whose offsets take two bytes.
@@ -276,6 +277,17 @@ impl Block {
         let first = words.len() as u32 * 8;
         let tagged = (first..).zip(rest).filter(|&(_, &byte)| byte == tag);
         tagged.map(|(index, _)| index).find_map(|index| self.version(index, user_key, at))
+    }
+
+    /// Asks for the cache line of the first entry that has this tag.
+    #[inline]
+    pub(crate) fn ask_for_entry(&self, tag: u8) {
+        if let Some(index) = self.tags().iter().position(|&other| other == tag) {
+            let entry = self.bytes[self.offset(index as u32)..].as_ptr().addr();
+            prefetch(entry);
+            // Many reach into the next line.
+            prefetch(entry.wrapping_add(LINE_BYTES));
+        }
     }
 
     /// The entry numbered `index` if it is a version of `user_key` that a reader at `at` sees.

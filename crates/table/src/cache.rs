@@ -23,6 +23,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{self as figures, AtomicU64};
 use std::sync::{Arc, Weak};
 
+use alluvium_base::prefetch::{LINE_BYTES, prefetch};
 use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use alluvium_base::sync::{ArcSwapOption, Guard, Mutex};
@@ -71,10 +72,19 @@ pub(crate) struct CachedBlock {
     is_used: AtomicBool,
 }
 
+/// Where one block of a table is, if it is cached.
+#[derive(Debug, Default)]
+struct Slot {
+    block: ArcSwapOption<CachedBlock>,
+    /// Where the block of late was, and its tags: hints that can be followed without holding it, to
+    /// ask for cache lines ahead of their use and for nothing else.
+    near: [figures::AtomicUsize; 2],
+}
+
 /// The cached blocks of one table.
 #[derive(Debug)]
 pub(crate) struct Slots {
-    blocks: Box<[ArcSwapOption<CachedBlock>]>,
+    blocks: Box<[Slot]>,
     /// What its blocks are charged. Written under the ring's lock only.
     charged_bytes: AtomicUsize,
     /// How many they are. Written under the ring's lock only.
@@ -136,7 +146,7 @@ thread_local! {
 impl Slots {
     pub(crate) fn new(count: usize) -> Arc<Self> {
         Arc::new(Self {
-            blocks: (0..count).map(|_| ArcSwapOption::empty()).collect(),
+            blocks: (0..count).map(|_| Slot::default()).collect(),
             charged_bytes: AtomicUsize::new(0),
             block_count: AtomicUsize::new(0),
             is_closed: AtomicBool::new(false),
@@ -146,7 +156,24 @@ impl Slots {
     /// The block in slot `index`, without saying that it was used.
     #[inline]
     pub(crate) fn peek(&self, index: usize) -> Guard<Option<Arc<CachedBlock>>> {
-        self.blocks[index].load()
+        self.blocks[index].block.load()
+    }
+
+    /// Asks for the cache line that [`ask_for_block`](Self::ask_for_block) reads.
+    #[inline]
+    pub(crate) fn ask_for_slot(&self, index: usize) {
+        prefetch((&raw const self.blocks[index]).addr());
+    }
+
+    /// Asks for the cache lines that a lookup in block `index` begins with.
+    #[inline]
+    pub(crate) fn ask_for_block(&self, index: usize) {
+        let [block, tags] = &self.blocks[index].near;
+        prefetch(block.load(Ordering::Relaxed));
+        let tags = tags.load(Ordering::Relaxed);
+        prefetch(tags);
+        // The offsets stand before the tags.
+        prefetch(tags.wrapping_sub(LINE_BYTES));
     }
 
     /// Bytes the slots take themselves.
@@ -269,7 +296,10 @@ impl BlockCache {
         }
         let index = if is_planted(Bug::WrongBlockCached) { index / 2 } else { index };
         ring.make_room(others);
-        slots.blocks[index].store(Some(cached));
+        let [block_at, tags_at] = &slots.blocks[index].near;
+        block_at.store((&raw const *cached).addr(), Ordering::Relaxed);
+        tags_at.store(cached.block.tags().as_ptr().addr(), Ordering::Relaxed);
+        slots.blocks[index].block.store(Some(cached));
         slots.charged_bytes.fetch_add(charge, Ordering::Relaxed);
         slots.block_count.fetch_add(1, Ordering::Relaxed);
         ring.used_bytes += charge;
@@ -312,7 +342,7 @@ impl Ring {
                 self.dead_count -= 1;
                 continue;
             };
-            let slot = &slots.blocks[entry.index as usize];
+            let slot = &slots.blocks[entry.index as usize].block;
             // To drop what a reader holds would give no memory back.
             let is_used = slot
                 .load()

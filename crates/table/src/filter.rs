@@ -125,6 +125,14 @@ impl Filter {
         }
     }
 
+    /// Asks for the cache line that [`may_contain`](Self::may_contain) reads, where it is one.
+    #[inline]
+    pub(crate) fn ask_for_line(&self, key_hash: u64) {
+        if let Self::Blocked(filter) = self {
+            filter.ask_for_line(key_hash);
+        }
+    }
+
     /// Bytes it takes in memory.
     pub(crate) fn memory_bytes(&self) -> usize {
         match self {

@@ -59,4 +59,4 @@ pub use options::{Compression, FilterKind, ReadOptions, TableOptions};
 pub use properties::TableSummary;
 pub use run::RunIterator;
 pub use salvage::{LostStretch, SalvageCursor, SalvagedTable};
-pub use table::{Table, TableEntry};
+pub use table::{Located, Table, TableEntry};

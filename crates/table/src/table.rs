@@ -135,9 +135,20 @@ impl Table {
         self.get_from_blocks(user_key, tag_of(key_hash), at)
     }
 
+    #[inline]
     fn get_from_blocks(&self, user_key: &[u8], tag: u8, at: Seq) -> Result<Option<TableEntry>> {
+        let block = self.parts.index.find(user_key);
+        self.get_from_block(block, user_key, tag, at)
+    }
+
+    fn get_from_block(
+        &self,
+        mut block: usize,
+        user_key: &[u8],
+        tag: u8,
+        at: Seq,
+    ) -> Result<Option<TableEntry>> {
         let index = &self.parts.index;
-        let mut block = index.find(user_key);
         while block < index.count() {
             let found = self.with_block(block, |block| {
                 let entry = block.find(user_key, tag, at)?;
@@ -151,6 +162,24 @@ impl Table {
             block += 1;
         }
         Ok(None)
+    }
+
+    /// The block that may hold `user_key`, as the table's range, filter and index say; the first step
+    /// of a [`get`](Self::get) in two. Asks for the cache line that the second one begins with.
+    #[inline]
+    pub fn locate(&self, user_key: &[u8], key_hash: u64) -> Option<Located<'_>> {
+        if !self.is_in_range(user_key) || !self.may_contain(key_hash) {
+            return None;
+        }
+        let block = self.parts.index.find(user_key);
+        self.slots.ask_for_slot(block);
+        Some(Located { table: self, block, key_hash })
+    }
+
+    /// Asks for the cache line of the filter that a lookup of the key with this hash reads.
+    #[inline]
+    pub fn ask_for_filter(&self, key_hash: u64) {
+        self.parts.filter.ask_for_line(key_hash);
     }
 
     /// Whether `user_key` lies between the table's smallest and largest.
@@ -167,6 +196,7 @@ impl Table {
     /// Hands block `index` to `take`, from the cache or from disk.
     #[inline]
     fn with_block<R>(&self, index: usize, take: impl FnOnce(&Block) -> R) -> Result<R> {
+        self.slots.ask_for_block(index);
         if let Some(cached) = self.slots.peek(index).as_ref() {
             self.cache.hit(cached);
             return Ok(take(&cached.block));
@@ -220,6 +250,37 @@ impl Table {
     /// About how many bytes of the file lie before `user_key`: exact to a block.
     pub fn approximate_offset(&self, user_key: &[u8]) -> u64 {
         self.parts.index.offset(self.parts.index.find(user_key))
+    }
+}
+
+/// Where in a table a key may be. A lookup waits for one cache line after the other; whoever has many
+/// to do takes each step for all of them before the next, and the lines come side by side.
+#[derive(Clone, Copy, Debug)]
+pub struct Located<'a> {
+    table: &'a Table,
+    block: usize,
+    key_hash: u64,
+}
+
+impl Located<'_> {
+    /// Asks for the block's cache lines, if it is cached: the second step.
+    #[inline]
+    pub fn ask_for_block(&self) {
+        self.table.slots.ask_for_block(self.block);
+    }
+
+    /// Asks for the entry's cache line, if the block is cached: the third step.
+    #[inline]
+    pub fn ask_for_entry(&self) {
+        if let Some(cached) = self.table.slots.peek(self.block).as_ref() {
+            cached.block.ask_for_entry(tag_of(self.key_hash));
+        }
+    }
+
+    /// The last step: as [`Table::get`], for the key that was located.
+    #[inline]
+    pub fn get(&self, user_key: &[u8], at: Seq) -> Result<Option<TableEntry>> {
+        self.table.get_from_block(self.block, user_key, tag_of(self.key_hash), at)
     }
 }
 

@@ -9,6 +9,7 @@
 mod basics;
 mod keyspaces;
 mod queues;
+mod relief;
 mod reopen;
 mod repair;
 mod stories;

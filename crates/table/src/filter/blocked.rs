@@ -15,6 +15,7 @@
 //! |      8 | 64 n | lines: eight `u64` each, bit 0 the lowest |
 
 use alluvium_base::codec::Decoder;
+use alluvium_base::prefetch::prefetch;
 
 use super::Hashes;
 
@@ -95,7 +96,15 @@ impl BlockedFilter {
     #[inline]
     pub(super) fn may_contain(&self, hash: u64) -> bool {
         let line = &self.lines[self.line_of(hash)].0;
-        bits(hash, self.probes).all(|bit| line[bit / 64] & 1 << (bit % 64) != 0)
+        // All bits, and one branch: which bit decides nobody could guess.
+        let all_set =
+            bits(hash, self.probes).fold(1, |set, bit| set & line[bit / 64] >> (bit % 64));
+        all_set != 0
+    }
+
+    #[inline]
+    pub(super) fn ask_for_line(&self, hash: u64) {
+        prefetch((&raw const self.lines[self.line_of(hash)]).addr());
     }
 
     pub(super) fn memory_bytes(&self) -> usize {

@@ -1,0 +1,57 @@
+//! Readers decide when level 0 is merged.
+
+use alluvium::{Background, Db, KeyspaceOptions, Read};
+
+use crate::support::keys;
+
+/// A database of three tables in level 0, too few for a compaction.
+fn three_tables(dir: &std::path::Path, background: Background) -> Db {
+    let db = Db::builder(dir).default_keyspace(KeyspaceOptions::default()).background(background);
+    let db = db.open().unwrap();
+    for n in 0..3u8 {
+        db.insert([n], [n]).unwrap();
+        db.insert([n, n], [n]).unwrap();
+        db.flush().unwrap();
+    }
+    db.wait_idle().unwrap();
+    assert_eq!(l0_tables(&db), 3, "nobody has read");
+    db
+}
+
+fn l0_tables(db: &Db) -> usize {
+    db.stats().unwrap().keyspaces[0].levels[0].tables.len()
+}
+
+#[test]
+fn lookups_that_lose_much_to_level_0_have_it_merged() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = three_tables(dir.path(), Background::Threads(1));
+    for _ in 0..40_000 {
+        assert!(db.get([1, 1]).unwrap().is_some());
+    }
+    db.wait_idle().unwrap();
+    assert_eq!(l0_tables(&db), 0);
+    assert_eq!(db.iter().count(), 6);
+}
+
+#[test]
+fn so_do_scans_and_sooner() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = three_tables(dir.path(), Background::Threads(1));
+    for _ in 0..4_000 {
+        assert_eq!(keys(db.range([2].as_slice()..).take(1)).len(), 1);
+    }
+    db.wait_idle().unwrap();
+    assert_eq!(l0_tables(&db), 0);
+}
+
+#[test]
+fn what_is_done_by_steps_depends_on_writes_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = three_tables(dir.path(), Background::Manual);
+    for _ in 0..40_000 {
+        assert!(db.get([1, 1]).unwrap().is_some());
+    }
+    assert!(!db.step().unwrap());
+    assert_eq!(l0_tables(&db), 3);
+}

@@ -198,7 +198,7 @@ impl Core {
         self.install_tree(id, |tree| {
             // A writer between log and memtable counts too: `start` tells what may still come.
             if tree.active.start <= last {
-                *tree = tree.rotated(last, log_end);
+                *tree = tree.rotated(last, log_end, &self.memtables);
             }
         });
         self.schedule.notify_work();

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use alluvium_base::seeded::{Bug, is_planted};
+use alluvium_base::sync::atomic::Ordering;
 use alluvium_base::{KeyspaceId, MergingIterator};
 use alluvium_compaction::{
     Below, ManualRange, Output, Pick, PickContext, pick, pick_manual_range, write_tables,
@@ -106,7 +107,10 @@ impl Core {
         let gc = self.gc_context();
         let below = Below::of(&tree.version, pick.to, &pick.inputs);
         let mut input = MergingIterator::new(Self::inputs(tree, pick));
-        let count = |bytes| self.counters.compacted(bytes);
+        let count = |bytes| {
+            self.counters.compacted(bytes);
+            self.give_way_to_flushes();
+        };
         let target = tree.options.target_file_size;
         let output = self.output(tree, pick.to, target, &pick.grandparents, &count);
         let written = write_tables(&mut input, &gc, below, &output);
@@ -127,6 +131,17 @@ impl Core {
             self.remove_tables(written.iter().map(|meta| meta.number));
         }
         Ok(())
+    }
+
+    /// On a machine of few cores, a compaction pauses while a memtable is flushed: a writer beside the
+    /// two would be the third on two cores, and wait its turn for milliseconds. It does not where
+    /// writers wait for it.
+    fn give_way_to_flushes(&self) {
+        if self.is_crowded {
+            self.schedule.give_way_to_flushes(|| {
+                self.cancel.load(Ordering::Relaxed) || self.stalls.is_slowing()
+            });
+        }
     }
 
     /// One cursor for each L0 input and one for each deeper level. The inputs are open in the view

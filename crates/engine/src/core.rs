@@ -35,7 +35,7 @@ use crate::snapshot::SnapshotRegistry;
 use crate::stall::Stalls;
 use crate::stats::Counters;
 use crate::unsettled::Unsettled;
-use crate::view::{OpenTables, ReadView, Run, TreeView};
+use crate::view::{MemtableMaker, OpenTables, ReadView, Run, TreeView};
 use crate::{Error, ErrorKind, Result};
 
 /// The shared heart of an open database.
@@ -46,9 +46,12 @@ pub(crate) struct Core {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) numbers: Arc<FileNumbers>,
     pub(crate) cache: Arc<BlockCache>,
+    pub(crate) memtables: MemtableMaker,
     pub(crate) wal: Arc<Wal>,
     pub(crate) default_persist: Persist,
     pub(crate) background: Background,
+    /// Whether the machine has too few cores for a writer beside a flush and the compactions.
+    pub(crate) is_crowded: bool,
     pub(crate) max_log_bytes: u64,
     /// The budget of [`Builder::memory`](crate::Builder::memory), if there is one.
     pub(crate) memory: Option<u64>,

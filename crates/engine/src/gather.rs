@@ -15,17 +15,15 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::Arc;
 
 use alluvium_base::key::key_prefix;
 use alluvium_base::{BatchEntry, Bytes, FileNumber, KeyspaceId, Kind, Seq};
 use alluvium_manifest::State;
-use alluvium_table::BlockCache;
 
 use crate::Result;
 use crate::options::KeyspaceOptions;
 use crate::replay::{Memtables, RecordOrder};
-use crate::view::ActiveMemtable;
+use crate::view::{ActiveMemtable, MemtableMaker};
 
 /// How many bytes of keys and values lie in one piece. Whoever holds one value of a memtable that is
 /// gone holds its whole chunk.
@@ -37,8 +35,7 @@ pub(crate) struct Gathering {
     order: RecordOrder,
     /// `None` once there was too much.
     keyspaces: Option<BTreeMap<KeyspaceId, Gathered>>,
-    /// Whose budget pays for the memtables.
-    cache: Arc<BlockCache>,
+    maker: MemtableMaker,
 }
 
 /// The entries of one keyspace.
@@ -72,7 +69,7 @@ impl Gathering {
         dir: &Path,
         state: &State,
         options: &BTreeMap<KeyspaceId, KeyspaceOptions>,
-        cache: &Arc<BlockCache>,
+        maker: &MemtableMaker,
     ) -> Self {
         let gathered = |id: &KeyspaceId, options: &KeyspaceOptions| {
             let flushed = state.keyspaces.get(id)?.flushed;
@@ -81,8 +78,8 @@ impl Gathering {
             Some((*id, Gathered::new(flushed, limit_bytes)))
         };
         let keyspaces = options.iter().filter_map(|(id, options)| gathered(id, options)).collect();
-        let (keyspaces, cache) = (Some(keyspaces), Arc::clone(cache));
-        Self { order: RecordOrder::new(dir, state), keyspaces, cache }
+        let (keyspaces, maker) = (Some(keyspaces), maker.clone());
+        Self { order: RecordOrder::new(dir, state), keyspaces, maker }
     }
 
     /// Takes the next record. Fails as [`RecordOrder::check`] does.
@@ -116,10 +113,10 @@ impl Gathering {
     /// [`RecordOrder::finish`] does.
     pub(crate) fn finish(self) -> Result<(Seq, Option<Memtables>)> {
         let last = self.order.finish()?;
-        let cache = &self.cache;
+        let maker = &self.maker;
         let memtables = self.keyspaces.map(|keyspaces| {
             let filled = keyspaces.into_iter().filter(|(_, gathered)| !gathered.entries.is_empty());
-            filled.map(|(id, gathered)| (id, gathered.into_memtable(cache))).collect()
+            filled.map(|(id, gathered)| (id, gathered.into_memtable(maker))).collect()
         });
         Ok((last, memtables))
     }
@@ -161,7 +158,7 @@ impl Gathered {
         self.content_bytes + entries_bytes as u64 > self.limit_bytes
     }
 
-    fn into_memtable(mut self, cache: &Arc<BlockCache>) -> ActiveMemtable {
+    fn into_memtable(mut self, maker: &MemtableMaker) -> ActiveMemtable {
         let first = self.entries.first().map_or(self.flushed.next(), |entry| entry.seq);
         let chunks: Vec<Bytes> = self.chunks.drain(..).map(Bytes::from).collect();
         let key = |entry: &GatheredEntry| &chunks[entry.chunk as usize][entry.key()];
@@ -169,7 +166,7 @@ impl Gathered {
             let by_key = || key(a).cmp(key(b));
             a.prefix.cmp(&b.prefix).then_with(by_key).then(b.seq.cmp(&a.seq))
         });
-        let active = ActiveMemtable::new(first, cache);
+        let active = maker.make(first);
         for entry in &self.entries {
             let chunk = &chunks[entry.chunk as usize];
             active.memtable.insert(chunk, entry.key(), entry.value(), entry.seq, entry.kind);

@@ -236,7 +236,9 @@ mod tests {
     /// flushed, the conditional write overlooked it, and an increment was lost.
     #[test]
     fn a_flush_between_read_and_write_makes_the_writer_read_again() {
-        let active = ActiveMemtable::new(Seq::new(1), &alluvium_table::BlockCache::new(0));
+        let cache = alluvium_table::BlockCache::new(0);
+        let memtables = crate::view::MemtableMaker { cache, pool: Arc::default() };
+        let active = memtables.make(Seq::new(1));
         let tree = TreeView {
             id: alluvium_base::KeyspaceId::DEFAULT,
             name: "default".into(),
@@ -250,7 +252,7 @@ mod tests {
                 std::sync::Weak::new(),
             )),
         };
-        let read = tree.rotated(Seq::new(1), LogEnd(1));
+        let read = tree.rotated(Seq::new(1), LogEnd(1), &memtables);
         assert!(is_unchanged(&view_of(&read), &read, b"k", Seq::ZERO));
         write(&active, 1);
         assert!(!is_unchanged(&view_of(&read), &read, b"k", Seq::ZERO));
@@ -258,7 +260,7 @@ mod tests {
         let mut flushed = read.clone();
         flushed.immutable.pop();
         assert!(!is_unchanged(&view_of(&flushed), &read, b"k", Seq::ZERO));
-        let rotated = read.rotated(Seq::new(1), LogEnd(1));
+        let rotated = read.rotated(Seq::new(1), LogEnd(1), &memtables);
         assert!(!is_unchanged(&view_of(&rotated), &read, b"k", Seq::ZERO));
     }
 }

@@ -10,7 +10,7 @@ use crate::core::Core;
 use crate::db::{DEFAULT_KEYSPACE, Db};
 use crate::options::KeyspaceOptions;
 use crate::recovery::encode_options;
-use crate::view::{ActiveMemtable, OpenTables, TreeView};
+use crate::view::{OpenTables, TreeView};
 use crate::{Error, Result};
 
 impl Core {
@@ -58,7 +58,7 @@ impl Core {
             id,
             name: name.into(),
             options: Arc::new(options.within(self.memory)),
-            active: ActiveMemtable::new(last.next(), &self.cache),
+            active: self.memtables.make(last.next()),
             immutable: Vec::new(),
             version: Arc::new(Version::default()),
             tables: Arc::new(OpenTables::default()),

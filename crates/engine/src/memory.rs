@@ -14,6 +14,7 @@
 
 use std::sync::Arc;
 
+use alluvium_memtable::MemtablePool;
 use alluvium_table::{BlockCache, MemoryUse};
 use serde::Serialize;
 
@@ -41,7 +42,7 @@ const LOOKS: u64 = 128;
 pub struct MemoryStats {
     /// What [`Builder::memory`] allows, if it was given.
     pub budget_bytes: Option<u64>,
-    /// Writes that are in no table yet.
+    /// Writes that are in no table yet, and what is kept for those to come.
     pub memtable_bytes: u64,
     /// Indexes and filters of open tables.
     pub table_bytes: u64,
@@ -65,6 +66,13 @@ impl Builder {
             Some(bytes) => BlockCache::shared(as_usize(bytes)),
             None => BlockCache::new(as_usize(self.cache_bytes)),
         }
+    }
+
+    /// What keeps the memory of a memtable for the next one: as much as one takes. Where memory is
+    /// scarce, nothing: cached blocks are of more use.
+    pub(crate) fn new_pool(&self) -> Arc<MemtablePool> {
+        let one = self.default_keyspace.clone().unwrap_or_default().write_buffer_size;
+        Arc::new(MemtablePool::new(if self.memory.is_some() { 0 } else { as_usize(one) }))
     }
 
     /// Refuses a budget that nothing could be kept within.
@@ -132,7 +140,7 @@ impl Core {
         let of = |what| self.cache.reserved_bytes(what) as u64;
         MemoryStats {
             budget_bytes: self.memory,
-            memtable_bytes: of(MemoryUse::Memtables),
+            memtable_bytes: of(MemoryUse::Memtables) + self.memtables.pool.bytes() as u64,
             table_bytes: of(MemoryUse::Tables),
             buffer_bytes: of(MemoryUse::Buffers),
             block_bytes: self.cache.stats().used_bytes as u64,

@@ -100,7 +100,7 @@ impl Builder {
             default_persist: Persist::Buffer,
             default_keyspace: None,
             log_mode: LogMode::Auto,
-            log_segment_size: (64 * MIB).min(memory / 16).max(MIB),
+            log_segment_size: (16 * MIB).min(memory / 16).max(MIB),
             max_log_bytes: 512 * MIB,
             max_copied_log_bytes: MIB,
             recovery_budget: None,
@@ -167,7 +167,7 @@ impl Builder {
         self
     }
 
-    /// Size of a log segment, in bytes. Default 64 MiB, or a sixteenth of the memory that the
+    /// Size of a log segment, in bytes. Default 16 MiB, or a sixteenth of the memory that the
     /// system lets the process have, whichever is less.
     pub fn log_segment_size(mut self, bytes: u64) -> Self {
         self.log_segment_size = bytes;

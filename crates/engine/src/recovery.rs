@@ -26,13 +26,12 @@ use alluvium_base::sync::atomic::AtomicBool;
 use alluvium_base::sync::{ArcSwap, Mutex, OnceLock, RecursiveRwLock};
 use alluvium_base::{Clock, FileName, FileNumber, FileNumbers, Fs, KeyspaceId, Seq};
 use alluvium_manifest::{Cause, Manifest, ManifestOptions, Recovered, VersionEdit};
-use alluvium_table::BlockCache;
 use alluvium_wal::{EarlierSegments, Replayed, Wal, WalConfig, renew, replay, seal, settle, start};
 
 use crate::core::{CommitState, Core, flushed_by};
 use crate::db::DEFAULT_KEYSPACE;
 use crate::durable::DurabilityQueue;
-use crate::options::{Builder, KeyspaceOptions};
+use crate::options::{Background, Builder, KeyspaceOptions};
 use crate::publish::Publisher;
 use crate::replay::{LogReplay, Memtables};
 use crate::schedule::Scheduler;
@@ -41,7 +40,7 @@ use crate::stall::Stalls;
 use crate::stats::Counters;
 use crate::survey::{FoundLog, Surveyed, known_segments, survey};
 use crate::unsettled::Unsettled;
-use crate::view::{ReadView, TreeView};
+use crate::view::{MemtableMaker, ReadView, TreeView};
 use crate::{Error, Result};
 
 /// Opens or creates the database that `builder` describes.
@@ -50,7 +49,7 @@ pub(crate) fn recover(builder: Builder) -> Result<Core> {
     prepare_folder(&builder)?;
     let lock = take_lock(&*fs, &dir)?;
     let names = list_files(&*fs, &dir)?;
-    let Surveyed { manifest, log: found, tables, cache } = survey(&builder, &names)?;
+    let Surveyed { manifest, log: found, tables, cache, maker } = survey(&builder, &names)?;
     let (mut manifest, numbers) = open_manifest(&builder, &names, manifest)?;
     // At once: on a full disk, attempts that fail further down must not pile them up.
     let is_manifest = |name: &&FileName| matches!(name, FileName::Manifest(_));
@@ -59,7 +58,7 @@ pub(crate) fn recover(builder: Builder) -> Result<Core> {
     crate::options_file::write(&builder)?;
 
     let EndedLog { earlier, last_seq, memtables, is_settled } =
-        end_log(&builder, &numbers, &mut manifest, &cache, found)?;
+        end_log(&builder, &numbers, &mut manifest, &maker, found)?;
     let (log, wal) = start(WalConfig {
         fs: Arc::clone(&fs),
         dir: dir.clone(),
@@ -77,9 +76,11 @@ pub(crate) fn recover(builder: Builder) -> Result<Core> {
         clock: builder.clock,
         numbers,
         cache,
+        memtables: maker,
         wal,
         default_persist: builder.default_persist,
         background: builder.background,
+        is_crowded: is_crowded(builder.background),
         max_log_bytes: builder.max_log_bytes,
         memory: builder.memory,
         manifest: Mutex::new(manifest),
@@ -108,6 +109,12 @@ pub(crate) fn recover(builder: Builder) -> Result<Core> {
     Ok(core)
 }
 
+/// Whether flushes and compactions together leave no core to a writer.
+fn is_crowded(background: Background) -> bool {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    matches!(background, Background::Threads(compactors) if cores <= compactors + 1)
+}
+
 /// A log that new records can follow.
 struct EndedLog {
     earlier: EarlierSegments,
@@ -123,7 +130,7 @@ fn end_log(
     builder: &Builder,
     numbers: &Arc<FileNumbers>,
     manifest: &mut Manifest,
-    cache: &Arc<BlockCache>,
+    maker: &MemtableMaker,
     found: FoundLog,
 ) -> Result<EndedLog> {
     let (fs, dir) = (&*builder.fs, &builder.dir);
@@ -153,7 +160,7 @@ fn end_log(
     let memtables = if let Some(memtables) = memtables {
         memtables
     } else {
-        let (last, memtables) = replay_again(builder, numbers, manifest, cache, &replayed)?;
+        let (last, memtables) = replay_again(builder, numbers, manifest, maker, &replayed)?;
         last_seq = last;
         memtables
     };
@@ -168,11 +175,11 @@ fn replay_again(
     builder: &Builder,
     numbers: &Arc<FileNumbers>,
     manifest: &mut Manifest,
-    cache: &Arc<BlockCache>,
+    maker: &MemtableMaker,
     found: &Replayed,
 ) -> Result<(Seq, Memtables)> {
     let known = known_segments(manifest.state());
-    let mut replaying = LogReplay::new(builder, numbers, manifest, cache);
+    let mut replaying = LogReplay::new(builder, numbers, manifest, maker);
     let replayed = replay(&*builder.fs, &builder.dir, known, &mut |first, payload, at| {
         replaying.record(first, &payload, at.segment, at.offset)
     })?;
@@ -201,7 +208,7 @@ fn install_recovered(core: &Core, mut memtables: Memtables) -> Result<()> {
             let options = parse_stored_options(&file, &keyspace.options)?.within(core.memory);
             let recovered = memtables.remove(&keyspace.id);
             let (active, immutable) =
-                core.unsettled.place(recovered, keyspace.flushed, &core.cache);
+                core.unsettled.place(recovered, keyspace.flushed, &core.memtables);
             let tables = core.open_version(keyspace.id, &keyspace.version);
             let tables = Arc::new(tables.map_err(missing_is_damage)?);
             let mut tree = TreeView {

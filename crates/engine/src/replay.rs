@@ -16,12 +16,11 @@ use alluvium_base::{
 use alluvium_compaction::{Below, GcContext, Output, write_tables};
 use alluvium_manifest::{Cause, KeyspaceChange, Level, Manifest, State, VersionEdit};
 use alluvium_memtable::Memtable;
-use alluvium_table::BlockCache;
 
 use crate::flush::FLUSH_TABLE_BYTES;
 use crate::options::{Builder, KeyspaceOptions};
 use crate::recovery::{flushed_seqs, parse_stored_options};
-use crate::view::ActiveMemtable;
+use crate::view::{ActiveMemtable, MemtableMaker};
 use crate::{Error, Result};
 
 /// Takes records in order and fills memtables; full ones are flushed.
@@ -32,7 +31,7 @@ pub(crate) struct LogReplay<'a> {
     clock: Arc<dyn Clock>,
     numbers: Arc<FileNumbers>,
     manifest: &'a mut Manifest,
-    cache: Arc<BlockCache>,
+    maker: MemtableMaker,
     memory: Option<u64>,
     flushed: BTreeMap<KeyspaceId, Seq>,
     options: BTreeMap<KeyspaceId, KeyspaceOptions>,
@@ -136,14 +135,14 @@ impl<'a> LogReplay<'a> {
         builder: &Builder,
         numbers: &Arc<FileNumbers>,
         manifest: &'a mut Manifest,
-        cache: &Arc<BlockCache>,
+        maker: &MemtableMaker,
     ) -> Self {
         Self {
             dir: builder.dir.clone(),
             fs: Arc::clone(&builder.fs),
             clock: Arc::clone(&builder.clock),
             numbers: Arc::clone(numbers),
-            cache: Arc::clone(cache),
+            maker: maker.clone(),
             memory: builder.memory,
             flushed: flushed_seqs(manifest),
             order: RecordOrder::new(&builder.dir, manifest.state()),
@@ -167,10 +166,8 @@ impl<'a> LogReplay<'a> {
             let seq = first.plus(at);
             // No flushed sequence is known of a dropped keyspace.
             if self.flushed.get(&entry.keyspace).is_some_and(|&flushed| seq > flushed) {
-                let active = self
-                    .memtables
-                    .entry(entry.keyspace)
-                    .or_insert_with(|| ActiveMemtable::new(seq, &self.cache));
+                let active =
+                    self.memtables.entry(entry.keyspace).or_insert_with(|| self.maker.make(seq));
                 let (key, value) = (entry.key.clone(), entry.value.clone());
                 active.memtable.insert(payload, key, value, seq, entry.kind);
             }
@@ -212,7 +209,7 @@ impl<'a> LogReplay<'a> {
             fs: &*self.fs,
             dir: &self.dir,
             numbers: &self.numbers,
-            cache: &self.cache,
+            cache: &self.maker.cache,
             keyspace: id,
             table_options: options.table(Level(0)),
             target_file_size: FLUSH_TABLE_BYTES,

@@ -167,6 +167,14 @@ impl Scheduler {
         }
     }
 
+    /// Waits while memtables are flushed, or until `is_pressing`.
+    pub(crate) fn give_way_to_flushes(&self, is_pressing: impl Fn() -> bool) {
+        let mut schedule = self.state.lock();
+        while !schedule.flushing.is_empty() && !schedule.is_stopping && !is_pressing() {
+            self.progress.wait(&mut schedule);
+        }
+    }
+
     /// Gives back the flush of a keyspace.
     pub(crate) fn release_flush(&self, id: KeyspaceId) {
         self.state.lock().flushing.remove(&id);

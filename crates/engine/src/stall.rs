@@ -185,6 +185,11 @@ impl Stalls {
         core.check_writable()
     }
 
+    /// Whether writes are slowed at present.
+    pub(crate) fn is_slowing(&self) -> bool {
+        self.picos_per_byte.load(Ordering::Relaxed) > 0
+    }
+
     fn note(&self, cause: StallCause, time: Duration) {
         let held = &self.held[cause as usize];
         held.writes.fetch_add(1, Ordering::Relaxed);

@@ -25,6 +25,7 @@ use crate::gather::Gathering;
 use crate::options::Builder;
 use crate::recovery::{missing_is_damage, parse_stored_options};
 use crate::replay::Memtables;
+use crate::view::MemtableMaker;
 use crate::{Error, Result};
 
 /// What is there.
@@ -38,6 +39,8 @@ pub(crate) struct Surveyed {
     pub(crate) tables: HashMap<FileNumber, Arc<Table>>,
     /// Where their blocks go.
     pub(crate) cache: Arc<BlockCache>,
+    /// Where memtables have their memory from.
+    pub(crate) maker: MemtableMaker,
 }
 
 /// What the log holds.
@@ -54,12 +57,13 @@ pub(crate) struct FoundLog {
 pub(crate) fn survey(builder: &Builder, names: &[FileName]) -> Result<Surveyed> {
     let (fs, dir) = (&builder.fs, &builder.dir);
     let cache = builder.new_cache();
+    let maker = MemtableMaker { cache: Arc::clone(&cache), pool: builder.new_pool() };
     let mut tables = HashMap::new();
     crate::options_file::refuse_other_versions(&**fs, dir)?;
     if !names.contains(&FileName::Current) {
         let (replayed, memtables) = (Replayed::default(), Some(Memtables::new()));
         let log = FoundLog { replayed, last_seq: Seq::ZERO, memtables };
-        return Ok(Surveyed { manifest: None, log, tables, cache });
+        return Ok(Surveyed { manifest: None, log, tables, cache, maker });
     }
     let manifest = Manifest::recover(Arc::clone(fs), dir)?;
     let path = FileName::Manifest(manifest.number).in_dir(dir);
@@ -80,14 +84,14 @@ pub(crate) fn survey(builder: &Builder, names: &[FileName]) -> Result<Surveyed> 
     for options in options.values_mut() {
         *options = options.clone().within(builder.memory);
     }
-    let mut gathering = Gathering::new(dir, &manifest.state, &options, &cache);
+    let mut gathering = Gathering::new(dir, &manifest.state, &options, &maker);
     let replayed =
         replay(&**fs, dir, known_segments(&manifest.state), &mut |first, payload, at| {
             gathering.record(first, &payload, at.segment, at.offset)
         })?;
     let (last_seq, memtables) = gathering.finish()?;
     let log = FoundLog { replayed, last_seq, memtables };
-    Ok(Surveyed { manifest: Some(manifest), log, tables, cache })
+    Ok(Surveyed { manifest: Some(manifest), log, tables, cache, maker })
 }
 
 /// What a manifest says of the log.

@@ -16,19 +16,16 @@
 //! could survive older ones. Until then the new segments' records carry the watermark that replay
 //! found, see [`alluvium_wal::seal`].
 
-use std::sync::Arc;
-
 use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::sync::Mutex;
 use alluvium_base::sync::atomic::{AtomicBool, Ordering};
 use alluvium_base::{KeyspaceId, Seq};
 use alluvium_manifest::{Cause, KeyspaceChange, Level, TableMeta, VersionEdit};
-use alluvium_table::BlockCache;
 use alluvium_wal::LogEnd;
 
 use crate::Result;
 use crate::core::Core;
-use crate::view::{ActiveMemtable, ImmutableMemtable, ReadView, TreeView};
+use crate::view::{ActiveMemtable, ImmutableMemtable, MemtableMaker, ReadView, TreeView};
 
 /// Whether what was recovered is durable.
 #[derive(Debug)]
@@ -52,10 +49,10 @@ impl Unsettled {
         &self,
         recovered: Option<ActiveMemtable>,
         flushed: Seq,
-        cache: &Arc<BlockCache>,
+        memtables: &MemtableMaker,
     ) -> (ActiveMemtable, Vec<ImmutableMemtable>) {
         let Some(recovered) = recovered else {
-            return (ActiveMemtable::new(flushed.next(), cache), Vec::new());
+            return (memtables.make(flushed.next()), Vec::new());
         };
         if self.is_settled() {
             return (recovered, Vec::new());
@@ -65,7 +62,7 @@ impl Unsettled {
         // Nothing of this process's log has to be durable for it.
         let log_end = LogEnd::default();
         let waiting = ImmutableMemtable { memtable, start, last, log_end, memory };
-        (ActiveMemtable::new(last.next(), cache), vec![waiting])
+        (memtables.make(last.next()), vec![waiting])
     }
 
     #[inline]

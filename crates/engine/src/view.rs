@@ -17,7 +17,7 @@ use alluvium_base::key::key_prefix;
 use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::{FileNumber, KeyspaceId, Seq};
 use alluvium_manifest::Version;
-use alluvium_memtable::{Memtable, PackedMemtable};
+use alluvium_memtable::{Memtable, MemtablePool, PackedMemtable};
 use alluvium_table::{BlockCache, MemoryUse, Reservation, Table};
 use alluvium_wal::LogEnd;
 
@@ -96,16 +96,24 @@ pub(crate) struct ActiveMemtable {
     pub(crate) memory: Arc<Reservation>,
 }
 
+/// Where memtables have their memory from.
+#[derive(Clone, Debug)]
+pub(crate) struct MemtableMaker {
+    /// Whose budget pays for it.
+    pub(crate) cache: Arc<BlockCache>,
+    pub(crate) pool: Arc<MemtablePool>,
+}
+
+impl MemtableMaker {
+    /// An empty memtable, in which no entry will have a sequence before `start`.
+    pub(crate) fn make(&self, start: Seq) -> ActiveMemtable {
+        let memory = Arc::new(self.cache.reserve(MemoryUse::Memtables));
+        let memtable = PackedMemtable::with_pool(Arc::clone(&self.pool));
+        ActiveMemtable { memtable: Arc::new(memtable), start, memory }
+    }
+}
+
 impl ActiveMemtable {
-    /// An empty one that pays for its memory from the budget of `cache`.
-    pub(crate) fn new(start: Seq, cache: &Arc<BlockCache>) -> Self {
-        Self::paying(start, cache.reserve(MemoryUse::Memtables))
-    }
-
-    fn paying(start: Seq, memory: Reservation) -> Self {
-        Self { memtable: Arc::new(PackedMemtable::new()), start, memory: Arc::new(memory) }
-    }
-
     /// Reserves the memory that it takes by now.
     pub(crate) fn reserve(&self) {
         self.memory.set(self.memtable.memory_bytes());
@@ -164,10 +172,9 @@ impl TreeView {
     }
 
     /// Sets the active memtable aside and begins another: the view after a rotation.
-    pub(crate) fn rotated(&self, last: Seq, log_end: LogEnd) -> Self {
+    pub(crate) fn rotated(&self, last: Seq, log_end: LogEnd, memtables: &MemtableMaker) -> Self {
         let mut tree = self.clone();
-        let next = ActiveMemtable::paying(last.next(), self.active.memory.another());
-        let full = std::mem::replace(&mut tree.active, next);
+        let full = std::mem::replace(&mut tree.active, memtables.make(last.next()));
         full.reserve();
         let ActiveMemtable { memtable, start, memory } = full;
         tree.immutable.insert(0, ImmutableMemtable { memtable, start, last, log_end, memory });

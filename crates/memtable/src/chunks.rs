@@ -15,12 +15,13 @@ use alluvium_base::sync::Mutex;
 use alluvium_base::{Bytes, BytesMut};
 
 use crate::ledger::allocated;
+use crate::pool::MemtablePool;
 
 /// A batch up to this long is copied; a longer one is kept alive.
 pub(crate) const MOST_COPIED_BYTES: usize = 2 << 10;
 
 const FIRST_CHUNK_BYTES: usize = 1 << 10;
-const LARGEST_CHUNK_BYTES: usize = 16 << 10;
+pub(crate) const LARGEST_CHUNK_BYTES: usize = 16 << 10;
 
 /// What counts the owners of a chunk.
 const CHUNK_HEADER_BYTES: usize = allocated(5 * size_of::<usize>());
@@ -36,11 +37,20 @@ struct Chunk {
     /// What is free of it.
     free: BytesMut,
     next_bytes: usize,
+    /// Whether it is of the largest size.
+    is_largest: bool,
+    /// What is left of full chunks of the largest size.
+    rests: Vec<BytesMut>,
 }
 
 impl Default for Chunk {
     fn default() -> Self {
-        Self { free: BytesMut::new(), next_bytes: FIRST_CHUNK_BYTES }
+        Self {
+            free: BytesMut::new(),
+            next_bytes: FIRST_CHUNK_BYTES,
+            is_largest: false,
+            rests: Vec::new(),
+        }
     }
 }
 
@@ -48,12 +58,12 @@ impl Chunks {
     /// Copies a key and its value, one behind the other, no more than [`MOST_COPIED_BYTES`] together.
     /// Answers the copy and the memory that was taken for it: mostly none, now and then a chunk.
     #[inline]
-    pub(crate) fn copy(&self, key: &[u8], value: &[u8]) -> (Bytes, usize) {
+    pub(crate) fn copy(&self, key: &[u8], value: &[u8], pool: &MemtablePool) -> (Bytes, usize) {
         let bytes = key.len() + value.len();
         let mut chunk = self.current.lock();
         let mut taken_bytes = 0;
         if chunk.free.capacity() < bytes {
-            taken_bytes = chunk.renew(bytes);
+            taken_bytes = chunk.renew(bytes, pool);
         }
         chunk.free.extend_from_slice(key);
         chunk.free.extend_from_slice(value);
@@ -61,11 +71,26 @@ impl Chunks {
     }
 }
 
+impl Chunks {
+    /// Leaves its memory to `pool`.
+    pub(crate) fn leave_to(&mut self, pool: &MemtablePool) {
+        let Chunk { free, is_largest, rests, .. } = self.current.get_mut();
+        let last = is_largest.then(|| std::mem::take(free));
+        pool.keep_chunks(rests.drain(..).chain(last));
+    }
+}
+
 impl Chunk {
     #[cold]
-    fn renew(&mut self, bytes: usize) -> usize {
+    fn renew(&mut self, bytes: usize, pool: &MemtablePool) -> usize {
         let capacity = self.next_bytes.max(bytes);
-        self.free = BytesMut::with_capacity(capacity);
+        let pooled = if capacity == LARGEST_CHUNK_BYTES { pool.take_chunk() } else { None };
+        let next = pooled.unwrap_or_else(|| BytesMut::with_capacity(capacity));
+        let rest = std::mem::replace(&mut self.free, next);
+        if self.is_largest {
+            self.rests.push(rest);
+        }
+        self.is_largest = capacity == LARGEST_CHUNK_BYTES;
         self.next_bytes = (2 * self.next_bytes).min(LARGEST_CHUNK_BYTES);
         allocated(capacity) + CHUNK_HEADER_BYTES
     }

@@ -53,11 +53,16 @@ impl Leaf {
     /// Memory that a leaf holds besides itself.
     pub(crate) const HEAP_BYTES: usize = LEAF_ENTRIES * size_of::<Entry>();
 
-    /// An empty leaf that covers all places from its key up to `upper`.
-    pub(crate) fn new(upper: Option<Place<'static>>) -> Self {
+    /// Room for the entries of one.
+    pub(crate) fn room() -> Vec<Entry> {
+        Vec::with_capacity(LEAF_ENTRIES)
+    }
+
+    /// An empty leaf that covers all places from its key up to `upper`, and keeps its entries in `room`.
+    pub(crate) fn new(upper: Option<Place<'static>>, room: Vec<Entry>) -> Self {
         Self {
             upper,
-            entries: Vec::with_capacity(LEAF_ENTRIES),
+            entries: room,
             latest: None,
             slots: [0; LEAF_ENTRIES],
             skipped_bytes: 0,
@@ -148,7 +153,7 @@ impl Leaf {
     }
 
     /// Makes room for an entry at `place` with rank `rank`: gives the upper part to a new leaf and
-    /// returns it with its key. `key` is the key of this leaf. Either may cover `place` afterwards.
+    /// returns it, which keeps its entries in `room`, with its key. `key` is the key of this leaf. Either may cover `place` afterwards.
     ///
     /// Where the latest entry and this one are neighbours at an end, keys seem to come in order,
     /// and the leaf is cut there instead of in the middle: in-order loads leave full leaves behind.
@@ -158,6 +163,7 @@ impl Leaf {
         key: &Place<'_>,
         rank: usize,
         place: &Place<'static>,
+        room: Vec<Entry>,
     ) -> (Place<'static>, Self) {
         let len = self.len();
         let latest = self.latest.take();
@@ -170,7 +176,7 @@ impl Leaf {
         };
         self.sort();
         let right_key = self.entries.get(cut).map_or(place, Entry::place).clone();
-        let mut right = Self::new(self.upper.replace(right_key.clone()));
+        let mut right = Self::new(self.upper.replace(right_key.clone()), room);
         right.entries.extend(self.entries.drain(cut..));
         right.slots[..len - cut].copy_from_slice(&self.slots[..len - cut]);
         right.prefixes[..len - cut].copy_from_slice(&self.prefixes[cut..len]);
@@ -179,6 +185,11 @@ impl Leaf {
         self.sharpen(key);
         right.sharpen(&right_key);
         (right_key, right)
+    }
+
+    /// Takes its entries away, with their room: it is of no use after.
+    pub(crate) fn take_entries(&mut self) -> Vec<Entry> {
+        std::mem::take(&mut self.entries)
     }
 
     /// Takes the prefixes from further behind, if the keys between `key`, which is the leaf's, and
@@ -235,12 +246,12 @@ mod tests {
     /// Splits `leaf`, the first of its memtable, for `key`.
     fn split_for(leaf: &mut Leaf, key: &[u8]) -> (Place<'static>, Leaf) {
         let entry = entry(key);
-        leaf.split(&Place::MIN, leaf.rank(entry.place()), entry.place())
+        leaf.split(&Place::MIN, leaf.rank(entry.place()), entry.place(), Leaf::room())
     }
 
     #[test]
     fn a_full_leaf_is_cut_in_the_middle_and_stays_in_order() {
-        let mut leaf = Leaf::new(None);
+        let mut leaf = Leaf::new(None, Leaf::room());
         for n in 0..LEAF_ENTRIES as u8 {
             insert(&mut leaf, &[n.wrapping_mul(29) % 64 * 2]);
         }
@@ -255,7 +266,7 @@ mod tests {
 
     #[test]
     fn ascending_keys_leave_full_leaves_behind() {
-        let mut leaf = Leaf::new(None);
+        let mut leaf = Leaf::new(None, Leaf::room());
         (0..64).for_each(|n| insert(&mut leaf, &[n]));
         let (key, right) = split_for(&mut leaf, &[64]);
         assert_eq!((leaf.len(), right.len()), (LEAF_ENTRIES, 0));
@@ -264,7 +275,7 @@ mod tests {
 
     #[test]
     fn descending_keys_leave_full_leaves_behind() {
-        let mut leaf = Leaf::new(None);
+        let mut leaf = Leaf::new(None, Leaf::room());
         (0..64).rev().for_each(|n| insert(&mut leaf, &[n + 1]));
         let (_, right) = split_for(&mut leaf, &[0]);
         assert_eq!((leaf.len(), right.len()), (0, LEAF_ENTRIES));
@@ -274,7 +285,7 @@ mod tests {
     /// time. Believing them twice would make a leaf of each entry.
     #[test]
     fn descending_keys_behind_a_full_leaf_share_leaves() {
-        let mut leaf = Leaf::new(None);
+        let mut leaf = Leaf::new(None, Leaf::room());
         (0..64).for_each(|n| insert(&mut leaf, &[n]));
         let (_, right) = split_for(&mut leaf, &[200]);
         assert_eq!(right.len(), 0);
@@ -284,14 +295,14 @@ mod tests {
 
     #[test]
     fn keys_that_begin_alike_are_told_apart_by_later_bytes() {
-        let mut leaf = Leaf::new(None);
+        let mut leaf = Leaf::new(None, Leaf::room());
         let key = |n: usize| format!("a long beginning {n:03}").into_bytes();
         (0..32).chain(33..65).for_each(|n| insert(&mut leaf, &key(n)));
         let (middle, mut right) = split_for(&mut leaf, &key(32));
         assert_eq!(right.skipped_bytes, 0, "no leaf behind bounds it");
         (65..97).for_each(|n| insert(&mut right, &key(n)));
         let last = entry(&key(50));
-        let (upper, _) = right.split(&middle, right.rank(last.place()), last.place());
+        let (upper, _) = right.split(&middle, right.rank(last.place()), last.place(), Leaf::room());
         assert_eq!(upper.user_key()[..right.skipped_bytes], *b"a long beginning 0");
         assert!(right.prefixes[..right.len()].is_sorted_by(|a, b| a < b), "no ties");
         assert!((33..65).all(|n| right.rank(entry(&key(n)).place()) == n - 33));

@@ -27,6 +27,8 @@
 //! | `leaf` | a sorted run of entries in a few cache lines |
 //! | `place` | where an entry belongs, and the entry itself |
 //! | `cursor` | an owned cursor over any memtable, in chunks |
+//! | `chunks` | small entries, copied side by side |
+//! | `pool` | memory of memtables that are gone, for those to come |
 //! | `ledger` | how many bytes, how many entries, which sequences |
 
 mod chunks;
@@ -36,8 +38,10 @@ mod ledger;
 pub mod memtable;
 pub mod packed;
 mod place;
+mod pool;
 pub mod skiplist;
 
 pub use memtable::{MemEntry, Memtable};
 pub use packed::PackedMemtable;
+pub use pool::MemtablePool;
 pub use skiplist::SkiplistMemtable;

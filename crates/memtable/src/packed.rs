@@ -36,12 +36,14 @@ use crate::leaf::Leaf;
 use crate::ledger::{Ledger, allocated, batch_share, node_bytes};
 use crate::memtable::{MemEntry, Memtable};
 use crate::place::{Entry, Place};
+use crate::pool::MemtablePool;
 
 /// A memtable of sorted leaves, indexed by a skiplist.
 pub struct PackedMemtable {
     leaves: SkipMap<LeafKey, RwLock<Leaf>>,
     chunks: Chunks,
     ledger: Ledger,
+    pool: Arc<MemtablePool>,
 }
 
 /// The first place of a leaf. A type of its own so that it can lend a borrowed place.
@@ -64,9 +66,14 @@ const LEAF_BYTES: usize =
 impl PackedMemtable {
     /// An empty memtable.
     pub fn new() -> Self {
+        Self::with_pool(Arc::default())
+    }
+
+    /// An empty memtable that takes memory from `pool`, and leaves it to it.
+    pub fn with_pool(pool: Arc<MemtablePool>) -> Self {
         let (chunks, ledger) = (Chunks::default(), Ledger::new(size_of::<Self>()));
-        let memtable = Self { leaves: SkipMap::new(), chunks, ledger };
-        memtable.add_leaf(Place::MIN, Leaf::new(None));
+        let memtable = Self { leaves: SkipMap::new(), chunks, ledger, pool };
+        memtable.add_leaf(Place::MIN, Leaf::new(None, Leaf::room()));
         memtable
     }
 
@@ -105,9 +112,18 @@ impl PackedMemtable {
                 leaf.insert(rank, entry);
                 return;
             }
-            let (key, right) = leaf.split(&node.key().0, rank, entry.place());
+            let room = self.pool.take_leaf();
+            let (key, right) = leaf.split(&node.key().0, rank, entry.place(), room);
             self.add_leaf(key, right);
         }
+    }
+}
+
+impl Drop for PackedMemtable {
+    fn drop(&mut self) {
+        // Entries first: chunks are of use again when nothing refers to them.
+        self.pool.keep_leaves(self.leaves.iter().map(|node| node.value().write().take_entries()));
+        self.chunks.leave_to(&self.pool);
     }
 }
 
@@ -124,7 +140,7 @@ impl Memtable for PackedMemtable {
             self.ledger.count_entry(batch_share(batch.len(), &key, &value), seq);
             return;
         }
-        let (copy, taken_bytes) = self.chunks.copy(&batch[key.clone()], &batch[value]);
+        let (copy, taken_bytes) = self.chunks.copy(&batch[key.clone()], &batch[value], &self.pool);
         let (key, value) = (0..key.len(), key.len()..copy.len());
         self.insert_entry(Entry::new(copy, &key, &value, seq, kind));
         self.ledger.count_entry(taken_bytes, seq);

@@ -51,6 +51,8 @@ struct Slot {
     state: State,
     /// Memory of the active segment that is wanted soon.
     window: Option<Window>,
+    /// Segments that nobody writes to any more.
+    garbage: Vec<Segment>,
     is_closed: bool,
 }
 
@@ -61,18 +63,26 @@ pub(crate) struct Window {
     pub(crate) range: Range<usize>,
 }
 
+/// The segment behind another one, to be made.
+#[derive(Clone, Copy, Debug)]
+struct Wanted {
+    active: FileNumber,
+    /// How much of its beginning to have the memory ready of.
+    populated: u64,
+}
+
 /// What the thread does next.
 enum Work {
     Populate(Window),
-    /// Make the segment behind this one.
-    Make(FileNumber),
+    /// Unmapping takes its time.
+    Drop(Vec<Segment>),
+    Make(Wanted),
 }
 
 #[derive(Debug)]
 enum State {
     Idle,
-    /// The segment behind this one is wanted.
-    Asked(FileNumber),
+    Asked(Wanted),
     Making,
     Ready(Segment),
     /// Making the segment of this number failed. When it is needed, it is tried once more if the
@@ -85,7 +95,12 @@ enum State {
 pub(crate) fn prepare(maker: SegmentMaker) -> Result<(Ahead, NextSegment)> {
     let creates_ahead = maker.options.create_ahead;
     let dir = maker.dir.clone();
-    let slot = Mutex::new(Slot { state: State::Idle, window: None, is_closed: false });
+    let slot = Mutex::new(Slot {
+        state: State::Idle,
+        window: None,
+        garbage: Vec::new(),
+        is_closed: false,
+    });
     let shared = Arc::new(Shared { maker, slot, changed: Condvar::new() });
     let mut thread = None;
     if creates_ahead {
@@ -105,11 +120,12 @@ impl NextSegment {
         self.creates_ahead
     }
 
-    /// Says that the segment behind `active` will be needed. Does not wait.
-    pub(crate) fn ask(&self, active: FileNumber) {
+    /// Says that the segment behind `active` will be needed, with the memory of its first `populated`
+    /// bytes ready. Does not wait.
+    pub(crate) fn ask(&self, active: FileNumber, populated: u64) {
         let mut slot = self.shared.slot.lock();
         if self.creates_ahead && matches!(slot.state, State::Idle) && !slot.is_closed {
-            slot.state = State::Asked(active);
+            slot.state = State::Asked(Wanted { active, populated });
             self.shared.changed.notify_all();
         }
     }
@@ -121,6 +137,18 @@ impl NextSegment {
             slot.window = Some(window);
             self.shared.changed.notify_all();
         }
+    }
+
+    /// Lets go of a segment that is full.
+    pub(crate) fn give_back(&self, segment: Segment) {
+        let mut slot = self.shared.slot.lock();
+        if self.creates_ahead && !slot.is_closed {
+            slot.garbage.push(segment);
+            self.shared.changed.notify_all();
+            return;
+        }
+        drop(slot);
+        drop(segment);
     }
 
     /// The segment behind `active`, with room for `capacity` bytes at least: the one that was
@@ -148,15 +176,20 @@ impl Shared {
 
     fn run(&self) {
         while let Some(work) = self.wait_for_work() {
-            let active = match work {
-                Work::Make(active) => active,
+            let wanted = match work {
+                Work::Make(wanted) => wanted,
+                Work::Drop(garbage) => {
+                    drop(garbage);
+                    continue;
+                }
                 Work::Populate(window) => {
                     window.memory.populate(window.range);
                     continue;
                 }
             };
             let number = self.maker.numbers.take();
-            let made = self.maker.make_numbered(number, Some(active), 0);
+            let made = self.maker.make_numbered(number, Some(wanted.active), 0);
+            let made = made.map(|segment| segment.populated(wanted.populated));
             let mut slot = self.slot.lock();
             slot.state = made.map_or_else(|error| State::Failed(number, error), State::Ready);
             self.changed.notify_all();
@@ -175,9 +208,12 @@ impl Shared {
             if let Some(window) = slot.window.take() {
                 return Some(Work::Populate(window));
             }
-            if let State::Asked(active) = slot.state {
+            if let State::Asked(wanted) = slot.state {
                 slot.state = State::Making;
-                return Some(Work::Make(active));
+                return Some(Work::Make(wanted));
+            }
+            if !slot.garbage.is_empty() {
+                return Some(Work::Drop(std::mem::take(&mut slot.garbage)));
             }
             self.changed.wait(&mut slot);
         }

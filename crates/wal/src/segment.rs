@@ -118,6 +118,22 @@ pub(crate) struct Segment {
     pub(crate) capacity: u64,
     /// As in its header.
     pub(crate) predecessor: Option<FileNumber>,
+    /// How much of its beginning has its memory ready.
+    pub(crate) populated: u64,
+}
+
+impl Segment {
+    /// The same, with the memory of its first `bytes` ready, where that means anything.
+    pub(crate) fn populated(mut self, bytes: u64) -> Self {
+        let bytes = bytes.min(self.capacity);
+        if bytes > 0
+            && let Some(memory) = self.writer.populator()
+        {
+            memory.populate(0..bytes as usize);
+            self.populated = bytes;
+        }
+        self
+    }
 }
 
 /// Creates segments, wherever that happens: at the start, ahead of need or at a rotation.
@@ -203,7 +219,7 @@ impl SegmentMaker {
         if !is_planted(Bug::SegmentNameUnsynced) {
             self.fs.sync_dir(&self.dir).map_err(|error| Error::io("sync", &self.dir, error))?;
         }
-        Ok(Segment { number, path, file, writer, capacity, predecessor })
+        Ok(Segment { number, path, file, writer, capacity, predecessor, populated: 0 })
     }
 
     fn open_writer(

@@ -130,12 +130,13 @@ impl WalWriter {
         }
         put.map_err(|error| shared.poison(error))?;
         let asks = cursor.asks();
+        let populated = if asks && cursor.is_rarely_synced() { 2 * WINDOW_BYTES } else { 0 };
         let window = cursor.wanted_window();
         let active = cursor.segment.number;
         let end = cursor.written;
         drop(cursor);
         if asks {
-            self.next.ask(active);
+            self.next.ask(active, populated);
         }
         if let Some(window) = window {
             self.next.populate(window);
@@ -160,8 +161,7 @@ impl WalWriter {
         let moved = cursor.move_to(next, &self.next, &self.shared.counters);
         let old = moved.map_err(|error| self.shared.poison(error))?;
         drop(cursor);
-        // Unmapping takes its time: not under the lock.
-        drop(old);
+        self.next.give_back(old);
         Ok(())
     }
 }
@@ -238,14 +238,19 @@ impl Cursor {
         if self.offset < self.populate_at { None } else { self.next_window() }
     }
 
+    /// Whether more than a window was written since the last sync.
+    fn is_rarely_synced(&self) -> bool {
+        let synced =
+            if self.watermark.file == self.segment.number { self.watermark.offset } else { 0 };
+        !self.unsynced.is_empty() || self.offset - synced >= WINDOW_BYTES
+    }
+
     #[cold]
     fn next_window(&mut self) -> Option<Window> {
         self.populate_at = self.offset + WINDOW_BYTES / 2;
         // Where syncs are frequent they would have to write what was made ready; and little is
         // written between them.
-        let synced =
-            if self.watermark.file == self.segment.number { self.watermark.offset } else { 0 };
-        let is_rarely_synced = !self.unsynced.is_empty() || self.offset - synced >= WINDOW_BYTES;
+        let is_rarely_synced = self.is_rarely_synced();
         let end = (self.offset + 2 * WINDOW_BYTES).min(self.segment.capacity);
         let start = self.populated_to.max(self.offset);
         if !is_rarely_synced || start >= end {
@@ -318,8 +323,8 @@ impl Cursor {
         self.write(&sealed, &[], BARE_RECORD_BYTES, counters)?;
         self.older.push(self.info());
         self.ask_at = ask_at(&next, asked);
-        self.populate_at = if asked.creates_ahead() { 0 } else { u64::MAX };
-        self.populated_to = 0;
+        self.populate_at = if asked.creates_ahead() { next.populated / 4 } else { u64::MAX };
+        self.populated_to = next.populated;
         self.offset = FILE_HEADER_BYTES;
         self.first_seq = None;
         let old = std::mem::replace(&mut self.segment, next);

@@ -146,6 +146,13 @@ impl File for StdFile {
         Ok(Box::new(Mapped::new(&self.0, len)?))
     }
 
+    fn start_writeback(&self, offset: u64, len: u64) {
+        // On Linux this begins to write what is dirty, and waits for nothing; what has reached the disk
+        // already is let go of.
+        let len = std::num::NonZeroU64::new(len);
+        rustix::fs::fadvise(&self.0, offset, len, Advice::DontNeed).unwrap_or_default();
+    }
+
     fn will_read(&self, offset: u64, len: u64) {
         let len = std::num::NonZeroU64::new(len);
         // A hint: refusing it changes nothing.

@@ -52,12 +52,6 @@ impl Reservation {
         Self { cache, what, bytes: AtomicUsize::new(0) }
     }
 
-    /// One more of the same use, from the same budget, of nothing yet.
-    #[must_use]
-    pub fn another(&self) -> Self {
-        Self::new(Arc::clone(&self.cache), self.what)
-    }
-
     /// Holds `bytes` from now on. Where that is more than before, blocks are dropped to make room;
     /// where even that does not do, the budget is exceeded: what must be held must be held.
     pub fn set(&self, bytes: usize) {

@@ -1,0 +1,151 @@
+//! Memory of memtables that are gone, for those to come.
+//!
+//! A memtable is filled within a fraction of a second, flushed, and dropped. Giving its memory back to
+//! the operating system and asking for the same again costs more than it seems: the kernel clears every
+//! page anew, and a writer that meets it while it takes tens of megabytes away waits for milliseconds.
+//! So the large pieces stay here in between:
+//!
+//! ```text
+//!   memtable ── dropped ──► pool │ chunks 16 KiB │ entries of leaves 4 KiB │ ──► the next memtable
+//! ```
+//!
+//! A chunk that a reader still holds a value of comes back all the same, and is only found out to be
+//! of no use when it is wanted: then it is let go of.
+
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use alluvium_base::BytesMut;
+use alluvium_base::sync::Mutex;
+
+use crate::chunks::LARGEST_CHUNK_BYTES;
+use crate::leaf::Leaf;
+use crate::place::Entry;
+
+/// Keeps memory of dropped memtables, up to a limit. Share one among all memtables of a database.
+#[derive(Default)]
+pub struct MemtablePool {
+    most_bytes: usize,
+    /// What is kept. A figure of its own, changed under either lock.
+    bytes: AtomicUsize,
+    /// A leaf lock, as the other one.
+    chunks: Mutex<Vec<BytesMut>>,
+    leaves: Mutex<Vec<Vec<Entry>>>,
+}
+
+impl MemtablePool {
+    /// A pool that keeps `most_bytes` at most; with 0 it keeps nothing.
+    pub fn new(most_bytes: usize) -> Self {
+        Self { most_bytes, ..Self::default() }
+    }
+
+    /// How many bytes it keeps.
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Room for as many bytes as the largest chunk has.
+    pub(crate) fn take_chunk(&self) -> Option<BytesMut> {
+        loop {
+            let mut chunk = self.chunks.lock().pop()?;
+            self.bytes.fetch_sub(LARGEST_CHUNK_BYTES, Ordering::Relaxed);
+            if chunk.try_reclaim(LARGEST_CHUNK_BYTES) {
+                return Some(chunk);
+            }
+        }
+    }
+
+    /// Keeps the rests of chunks, each of the largest size.
+    pub(crate) fn keep_chunks(&self, rests: impl Iterator<Item = BytesMut>) {
+        let mut chunks = self.chunks.lock();
+        for mut rest in rests {
+            if !self.has_room_for(LARGEST_CHUNK_BYTES) {
+                return;
+            }
+            rest.clear();
+            chunks.push(rest);
+        }
+    }
+
+    /// Room for the entries of a leaf.
+    pub(crate) fn take_leaf(&self) -> Vec<Entry> {
+        let Some(entries) = self.leaves.lock().pop() else { return Leaf::room() };
+        self.bytes.fetch_sub(Leaf::HEAP_BYTES, Ordering::Relaxed);
+        entries
+    }
+
+    /// Keeps what held the entries of leaves.
+    pub(crate) fn keep_leaves(&self, leaves: impl Iterator<Item = Vec<Entry>>) {
+        for mut entries in leaves {
+            // Before the lock: it takes its time.
+            entries.clear();
+            if !self.has_room_for(Leaf::HEAP_BYTES) {
+                continue;
+            }
+            self.leaves.lock().push(entries);
+        }
+    }
+
+    /// Counts `bytes` as kept, if they may be.
+    fn has_room_for(&self, bytes: usize) -> bool {
+        let add = |kept: usize| kept.checked_add(bytes).filter(|&sum| sum <= self.most_bytes);
+        self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_ok()
+    }
+}
+
+impl fmt::Debug for MemtablePool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemtablePool").field("bytes", &self.bytes()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use alluvium_base::{Bytes, Kind, Seq};
+
+    use super::*;
+    use crate::{Memtable, PackedMemtable};
+
+    fn fill(pool: &Arc<MemtablePool>, count: u32) -> PackedMemtable {
+        let memtable = PackedMemtable::with_pool(Arc::clone(pool));
+        for n in 0..count {
+            let mut batch = n.wrapping_mul(0x9e37_79b9).to_be_bytes().to_vec();
+            batch.extend_from_slice(&[n as u8; 100]);
+            let batch = Bytes::from(batch);
+            memtable.insert(&batch, 0..4, 4..104, Seq::new(u64::from(n) + 1), Kind::Put);
+        }
+        memtable
+    }
+
+    fn value(memtable: &PackedMemtable, n: u32) -> Bytes {
+        let key = n.wrapping_mul(0x9e37_79b9).to_be_bytes();
+        memtable.get(&key, Seq::MAX).expect("it was inserted").value
+    }
+
+    #[test]
+    fn memory_goes_from_memtable_to_memtable_and_values_stay() {
+        let pool = Arc::new(MemtablePool::new(64 << 20));
+        let first = fill(&pool, 20_000);
+        let held = value(&first, 77);
+        let taken = first.memory_bytes();
+        assert_eq!(pool.bytes(), 0);
+        drop(first);
+        assert!(pool.bytes() * 10 > taken * 8, "{} of {taken} kept", pool.bytes());
+        let second = fill(&pool, 20_000);
+        assert!(pool.bytes() * 10 < taken, "{} left", pool.bytes());
+        assert_eq!(held[..], [77; 100], "its chunk was given to nobody");
+        assert!((0..20_000).all(|n| value(&second, n)[..] == [n as u8; 100]));
+    }
+
+    #[test]
+    fn no_more_is_kept_than_may_be() {
+        let pool = Arc::new(MemtablePool::new(100_000));
+        drop(fill(&pool, 20_000));
+        assert!((80_000..=100_000).contains(&pool.bytes()), "{}", pool.bytes());
+        let nothing = Arc::new(MemtablePool::new(0));
+        drop(fill(&nothing, 2_000));
+        assert_eq!(nothing.bytes(), 0);
+    }
+}

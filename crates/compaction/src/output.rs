@@ -55,7 +55,7 @@ pub struct Output<'a> {
     pub now_ms: u64,
     /// Set by others to stop the writing soon, with [`Error::Closed`].
     pub cancel: &'a AtomicBool,
-    /// Told how many bytes were written since it was told last: about every megabyte and at each
+    /// Told how many bytes were written since it was told last: about every 256 KiB and at each
     /// table's end, adding up to the sizes of the files but for the compression of a block here and
     /// there. It may wait, to pace the writing.
     pub on_bytes: &'a dyn Fn(u64),
@@ -101,7 +101,7 @@ pub fn write_tables(
 const CANCEL_ENTRIES: u64 = 1024;
 
 /// How often to report progress, in bytes.
-const REPORT_BYTES: u64 = 1 << 20;
+const REPORT_BYTES: u64 = 256 << 10;
 
 #[derive(Debug)]
 struct Writer<'a> {

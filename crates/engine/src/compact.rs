@@ -109,6 +109,7 @@ impl Core {
         let mut input = MergingIterator::new(Self::inputs(tree, pick));
         let count = |bytes| {
             self.counters.compacted(bytes);
+            self.let_syncs_pass();
             self.give_way_to_flushes();
         };
         let target = tree.options.target_file_size;

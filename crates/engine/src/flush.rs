@@ -77,7 +77,10 @@ impl Core {
         }
         let gc = self.gc_context();
         let mut entries = Memtable::iter(Arc::clone(memtable));
-        let count = |bytes| self.counters.flushed(bytes);
+        let count = |bytes| {
+            self.counters.flushed(bytes);
+            self.let_syncs_pass();
+        };
         let output = self.output(tree, Level(0), FLUSH_TABLE_BYTES, &[], &count);
         let written = write_tables(&mut *entries, &gc, Below::everything(), &output);
         let metas = written.inspect_err(|error| self.poison_if_final(error))?;

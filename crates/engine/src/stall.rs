@@ -47,6 +47,8 @@ pub enum StallCause {
     L0Tables,
     /// Compaction owes too many bytes.
     Debt,
+    /// Somebody waits for a sync of the log, and what is written meanwhile makes the next one longer.
+    Sync,
 }
 
 impl StallCause {
@@ -54,12 +56,22 @@ impl StallCause {
     fn job(self) -> Job {
         match self {
             Self::Memtables => Job::Flush,
-            Self::L0Tables | Self::Debt => Job::Compaction,
+            Self::L0Tables | Self::Debt | Self::Sync => Job::Compaction,
         }
     }
 }
 
-const CAUSES: [StallCause; 3] = [StallCause::Memtables, StallCause::L0Tables, StallCause::Debt];
+const CAUSES: [StallCause; 4] =
+    [StallCause::Memtables, StallCause::L0Tables, StallCause::Debt, StallCause::Sync];
+
+/// How much may be appended to the log while a sync is under way: about what a disk writes in a
+/// millisecond. Whoever writes without a sync runs no further ahead of one.
+const SYNC_LEAD_BYTES: u64 = 256 << 10;
+/// How long a write is held back by syncs at most, in naps.
+const MOST_NAPS: u32 = 100;
+/// How long a piece of a table waits for syncs at most, in naps.
+const MOST_NAPS_OF_WORKERS: u32 = 30;
+const NAP: Duration = Duration::from_micros(100);
 
 /// How long writes were held back for one cause since the database was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -88,6 +100,19 @@ pub(crate) struct Stalls {
 struct Held {
     writes: AtomicU64,
     nanos: AtomicU64,
+}
+
+impl Core {
+    /// Called between two pieces of a table: while somebody waits for the log to reach the disk, which
+    /// takes a millisecond or two, nothing more is put in its way.
+    pub(crate) fn let_syncs_pass(&self) {
+        for _ in 0..MOST_NAPS_OF_WORKERS {
+            if !self.wal.is_syncing() {
+                return;
+            }
+            self.clock.sleep(NAP);
+        }
+    }
 }
 
 /// How near `value` is to `stop` from `slowdown` on, from 0 to 1.
@@ -131,11 +156,27 @@ impl Stalls {
     /// Holds back a write of `bytes` as the pressure asks for.
     #[inline]
     pub(crate) fn admit(&self, core: &Core, bytes: u64) -> Result<()> {
+        if core.wal.is_ahead_of_sync(SYNC_LEAD_BYTES) {
+            self.let_sync_go_on(core);
+        }
         let picos_per_byte = self.picos_per_byte.load(Ordering::Relaxed);
         if picos_per_byte == 0 {
             return Ok(());
         }
         self.delay(core, bytes.saturating_mul(picos_per_byte))
+    }
+
+    /// Waits until the sync that is under way has ended, but not for ever.
+    #[cold]
+    fn let_sync_go_on(&self, core: &Core) {
+        let start = core.clock.monotonic();
+        for _ in 0..MOST_NAPS {
+            if !core.wal.is_ahead_of_sync(SYNC_LEAD_BYTES) {
+                break;
+            }
+            core.clock.sleep(NAP);
+        }
+        self.note(StallCause::Sync, core.clock.monotonic().saturating_sub(start));
     }
 
     #[cold]
@@ -220,6 +261,7 @@ fn must_wait(core: &Core, view: &ReadView, cause: StallCause) -> bool {
             core.must_free_memory(view) || view.trees().any(|tree| tree.has_no_room())
         }
         StallCause::L0Tables | StallCause::Debt => at_stop_limit(view, cause),
+        StallCause::Sync => false,
     }
 }
 

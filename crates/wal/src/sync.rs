@@ -41,7 +41,11 @@ pub(crate) struct Shared {
     /// Who syncs, and for whom. Its lock is never taken together with another.
     group: SyncGroup,
     sync_count: AtomicU64,
+    /// Up to where the sync that is under way makes the log durable; [`NO_SYNC`] while none is.
+    sync_goal: AtomicU64,
 }
+
+const NO_SYNC: u64 = u64::MAX;
 
 impl Shared {
     pub(crate) fn new(fs: Arc<dyn Fs>, dir: PathBuf, cursor: Cursor) -> Self {
@@ -55,6 +59,7 @@ impl Shared {
             releasing: Mutex::new(()),
             group: SyncGroup::new(),
             sync_count: AtomicU64::new(0),
+            sync_goal: AtomicU64::new(NO_SYNC),
         }
     }
 
@@ -78,12 +83,10 @@ impl Shared {
         let Segment { number, file, path, .. } = &cursor.segment;
         files.push(UnsyncedFile { number: *number, file: file.clone(), path: path.clone() });
         drop(cursor);
-        for UnsyncedFile { file, path, .. } in files {
-            let synced = file.sync().map_err(|error| Error::io("sync", path, error));
-            if !is_planted(Bug::SyncResultIgnored) {
-                synced?;
-            }
-        }
+        self.sync_goal.store(goal.0, Ordering::Relaxed);
+        let synced = sync_files(files);
+        self.sync_goal.store(NO_SYNC, Ordering::Relaxed);
+        synced?;
         self.sync_count.fetch_add(1, Ordering::Relaxed);
         let is_next_wanted = self.group.is_wanted_beyond(goal);
         let mut cursor = self.cursor.lock();
@@ -98,6 +101,16 @@ impl Shared {
         }
         Ok(goal)
     }
+}
+
+fn sync_files(files: Vec<UnsyncedFile>) -> Result<()> {
+    for UnsyncedFile { file, path, .. } in files {
+        let synced = file.sync().map_err(|error| Error::io("sync", path, error));
+        if !is_planted(Bug::SyncResultIgnored) {
+            synced?;
+        }
+    }
+    Ok(())
 }
 
 /// The shared half of a log: syncing, figures, and letting go of segments.
@@ -137,6 +150,18 @@ impl Wal {
     /// Everything up to here is durable.
     pub fn synced(&self) -> LogEnd {
         self.shared.group.synced()
+    }
+
+    /// Whether a sync is under way.
+    pub fn is_syncing(&self) -> bool {
+        self.shared.sync_goal.load(Ordering::Relaxed) != NO_SYNC
+    }
+
+    /// Whether a sync is under way, and more than `bytes` were appended since it began.
+    #[inline]
+    pub fn is_ahead_of_sync(&self, bytes: u64) -> bool {
+        let goal = self.shared.sync_goal.load(Ordering::Relaxed);
+        goal != NO_SYNC && self.written().0 > goal.saturating_add(bytes)
     }
 
     /// How many times [`sync_to`](Self::sync_to) went to the disk.

@@ -27,6 +27,8 @@ use crate::{EarlierSegments, SegmentInfo, WalConfig};
 const KEPT_BYTES: u64 = BARE_RECORD_BYTES;
 /// How far ahead of the writer memory is made ready: twice that, each time half of it was used.
 const WINDOW_BYTES: u64 = 512 << 10;
+/// Where so much is written between syncs, one of them more or less costs little.
+const RARE_BYTES: u64 = 4 << 20;
 /// The smallest segment that makes sense; options below it are raised to it.
 const MIN_SEGMENT_BYTES: u64 = 1 << 10;
 
@@ -238,11 +240,11 @@ impl Cursor {
         if self.offset < self.populate_at { None } else { self.next_window() }
     }
 
-    /// Whether more than a window was written since the last sync.
+    /// Whether much was written since the last sync.
     fn is_rarely_synced(&self) -> bool {
         let synced =
             if self.watermark.file == self.segment.number { self.watermark.offset } else { 0 };
-        !self.unsynced.is_empty() || self.offset - synced >= WINDOW_BYTES
+        !self.unsynced.is_empty() || self.offset - synced >= RARE_BYTES
     }
 
     #[cold]

@@ -114,5 +114,6 @@ fn cause(cause: StallCause) -> &'static str {
         StallCause::Memtables => "full memtables",
         StallCause::L0Tables => "tables in L0",
         StallCause::Debt => "compaction debt",
+        StallCause::Sync => "syncs of others",
     }
 }

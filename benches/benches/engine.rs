@@ -2,6 +2,7 @@
 
 use std::hint::black_box;
 use std::ops::ControlFlow;
+use std::time::Instant;
 
 use alluvium::{Db, KeyValue, Persist, Read, Result};
 use alluvium_benches::{criterion, key, shuffled, value};
@@ -106,6 +107,17 @@ fn tables_only(criterion: &mut Criterion, db: &Db) {
     let mut next = order.iter().cycle();
     let mut next = || 2 * *next.next().expect("it goes round");
     let mut group = criterion.benchmark_group("engine/tables");
+    group.throughput(Throughput::Elements(1));
+    group.bench_function("get", |bencher| {
+        bencher.iter(|| black_box(db.get(key(next())).expect(DISK).expect("it is there")));
+    });
+    group.throughput(Throughput::Elements(64));
+    group.bench_function("get many of 64", |bencher| {
+        bencher.iter(|| {
+            let keys: [_; 64] = std::array::from_fn(|_| key(next()));
+            black_box(db.get_many(keys).expect(DISK))
+        });
+    });
     group.throughput(Throughput::Elements(10));
     group.bench_function("seek and 10 next", |bencher| {
         bencher.iter(|| walk(db.range(key(next())..).take(10)));
@@ -139,9 +151,43 @@ fn tables_only(criterion: &mut Criterion, db: &Db) {
     group.finish();
 }
 
+/// Several threads that write at once: time by the clock for each entry of all of them.
+#[expect(clippy::disallowed_methods, reason = "a benchmark times itself")]
+fn together(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("engine/together");
+    let value = value(&mut SeededRandom::new(1));
+    let dir = tempfile::tempdir().expect(DISK);
+    let db = Db::open(dir.path()).expect(DISK);
+    let cases = [(2, Persist::Buffer), (8, Persist::Sync), (32, Persist::Sync)];
+    for (threads, persist) in cases {
+        group.throughput(Throughput::Elements(1));
+        group.bench_function(format!("{threads} writers, {persist:?}"), |bencher| {
+            bencher.iter_custom(|entries| {
+                let start = Instant::now();
+                std::thread::scope(|scope| {
+                    for thread in 0..threads {
+                        let db = &db;
+                        scope.spawn(move || {
+                            for n in (thread..entries).step_by(threads as usize) {
+                                let mut batch = db.batch();
+                                let key = key(n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+                                batch.insert(&db.default_keyspace(), key, value);
+                                batch.commit(persist).expect(DISK);
+                            }
+                        });
+                    }
+                });
+                start.elapsed()
+            });
+        });
+    }
+    group.finish();
+}
+
 fn main() {
     let mut criterion = criterion();
     writes(&mut criterion);
     reads(&mut criterion);
+    together(&mut criterion);
     criterion.final_summary();
 }

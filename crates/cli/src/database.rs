@@ -176,7 +176,8 @@ impl Target {
         if self.is_missing() {
             return Ok(KeyspaceOptions::default());
         }
-        let db = self.plain_builder().open()?;
+        // Not within a budget of memory, which would make some of them less than what is stored.
+        let db = Db::builder(self.dir()).open()?;
         let options = db.default_keyspace().options()?;
         db.close()?;
         Ok(options)

@@ -29,8 +29,8 @@ use crate::view::TreeView;
 const LOOKUP: u64 = 1;
 /// What a scan loses to each: it seeks in all of them.
 pub(crate) const SCAN: u64 = 10;
-/// What the merge of an entry costs is six units; a quarter of that is enough, as halves.
-const MERGED_ENTRY_HALVES: u64 = 3;
+/// What the merge of an entry costs is six units; a sixteenth of that is enough, in eighths.
+const MERGED_ENTRY_EIGHTHS: u64 = 3;
 /// A merge of next to nothing is not worth a thread's waking up.
 const LEAST_LIMIT: u64 = 20_000;
 /// One of so many reads speaks for all.
@@ -38,7 +38,7 @@ const SAMPLED: u32 = 32;
 
 /// For how much loss a merge of so many entries is worth while.
 fn price(entries: u64) -> u64 {
-    (entries * MERGED_ENTRY_HALVES / 2).max(LEAST_LIMIT)
+    (entries * MERGED_ENTRY_EIGHTHS / 8).max(LEAST_LIMIT)
 }
 
 /// What reads of a keyspace have lost to its level 0. Figures that steer, and order nothing.

@@ -68,7 +68,7 @@ const CAUSES: [StallCause; 4] =
 /// millisecond. Whoever writes without a sync runs no further ahead of one.
 const SYNC_LEAD_BYTES: u64 = 256 << 10;
 /// How long a write is held back by syncs at most, in naps.
-const MOST_NAPS: u32 = 100;
+const MOST_NAPS: u32 = 20;
 /// How long a piece of a table waits for syncs at most, in naps.
 const MOST_NAPS_OF_WORKERS: u32 = 30;
 const NAP: Duration = Duration::from_micros(100);

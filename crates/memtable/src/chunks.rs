@@ -73,10 +73,9 @@ impl Chunks {
 
 impl Chunks {
     /// Leaves its memory to `pool`.
-    pub(crate) fn leave_to(&mut self, pool: &MemtablePool) {
-        let Chunk { free, is_largest, rests, .. } = self.current.get_mut();
-        let last = is_largest.then(|| std::mem::take(free));
-        pool.keep_chunks(rests.drain(..).chain(last));
+    pub(crate) fn leave_to(&self, pool: &MemtablePool) {
+        let Chunk { free, is_largest, rests, .. } = std::mem::take(&mut *self.current.lock());
+        pool.keep_chunks(rests.into_iter().chain(is_largest.then_some(free)));
     }
 }
 

@@ -267,7 +267,7 @@ impl Sink {
     /// Large enough that a call costs nothing beside its copy, small enough to stay in cache.
     const WRITE_BYTES: usize = 256 << 10;
     /// Keeps the final sync short without a call for every write.
-    const WRITEBACK_BYTES: u64 = 256 << 10;
+    const WRITEBACK_BYTES: u64 = 1 << 20;
 
     fn new(file: Arc<dyn File>, path: &Path) -> Self {
         let buffer = Vec::with_capacity(Self::WRITE_BYTES + (16 << 10));

@@ -56,7 +56,8 @@ impl Default for Filter {
 #[serde(default)]
 pub struct KeyspaceOptions {
     /// Size at which a memtable is set aside and flushed, in bytes. Default 64 MiB, or a sixteenth
-    /// of the memory that the system lets the process have, whichever is less.
+    /// of the memory that the system lets the process have, whichever is less. The memory of one
+    /// that was flushed is kept for the next, unless the database has a budget of memory.
     pub write_buffer_size: u64,
     /// Memtables held at once, the active one included, before writes wait for a flush.
     /// Default 3.

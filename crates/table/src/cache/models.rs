@@ -35,7 +35,8 @@ fn read(cache: &BlockCache, slots: &Arc<Slots>, index: usize, block: &Block) {
 /// What must hold whenever nobody is at it: the cache is charged for the filled slots of open
 /// tables, each of which has one entry in the ring.
 fn check(cache: &BlockCache, open: &[&Arc<Slots>], charge: usize) {
-    let filled = |slots: &Slots| slots.blocks.iter().filter(|slot| slot.load().is_some()).count();
+    let filled =
+        |slots: &Slots| slots.blocks.iter().filter(|slot| slot.block.load().is_some()).count();
     let mut all_filled = 0;
     for slots in open {
         let filled = filled(slots);

@@ -59,7 +59,7 @@ pub enum Reason {
     Size,
     /// Level 0 has as many tables as it may.
     L0Files,
-    /// Readers have lost more to the tables of level 0 than merging them costs.
+    /// Readers have lost so much to the tables of level 0 that merging them is worth while.
     Reads,
     /// Half of a table's entries or more have expired.
     Expired,

@@ -11,8 +11,9 @@
 //!
 //! This is the problem of whether to rent skis or to buy them, day by day and not knowing how many are
 //! still to come: who buys when the rent has reached the price never pays more than twice what was
-//! needed (Karlin et al., *Competitive Snoopy Caching*, 1988). A background thread merges while readers
-//! go on, which is why a part of the price is enough here.
+//! needed (Karlin et al., *Competitive Snoopy Caching*, 1988). Here a sixteenth of the price is enough,
+//! for a background thread pays it while readers go on. That gives up the promise of twice: where reads
+//! end just then, the merge was for nothing.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};

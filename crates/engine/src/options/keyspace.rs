@@ -69,8 +69,8 @@ pub struct KeyspaceOptions {
     pub compression: Vec<Compression>,
     /// Filter of new tables. Default a blocked one with 10 bits a key.
     pub filter: Filter,
-    /// Tables in L0 at which they are compacted, even if nobody reads; where reads lose more to them
-    /// than a compaction costs, they are before. Default 12.
+    /// Tables in L0 at which they are compacted, even if nobody reads; where reads have lost
+    /// a sixteenth of what a compaction costs to them, they are before. Default 12.
     pub l0_trigger: usize,
     /// Tables in L0 from which writes are slowed, the more the nearer to `l0_stop`. Default 24.
     pub l0_slowdown: usize,

@@ -32,7 +32,7 @@
 //! checks both.
 
 use std::cmp::Ordering;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 
 use alluvium_base::codec::Decoder;
 use alluvium_base::key::{EXPIRY_BYTES, MAX_KEY_BYTES, MAX_VALUE_BYTES, compare};
@@ -145,10 +145,11 @@ fn short_varint(word: u64) -> Option<(u64, u32)> {
     Some(((quads & 0x0fff_ffff) | (quads & 0x0fff_ffff_0000_0000) >> 4, len))
 }
 
-/// A verified and validated data block. Clones share the bytes.
+/// A verified and validated data block. Clones share the bytes, which may also be somebody else's: a
+/// block that is looked into once need not have memory of its own.
 #[derive(Clone, Debug)]
-pub(crate) struct Block {
-    bytes: Bytes,
+pub(crate) struct Block<B = Bytes> {
+    bytes: B,
     count: u32,
     /// Where the entries end and the offsets begin.
     entries_end: u32,
@@ -164,8 +165,44 @@ impl Block {
         Self { bytes: Bytes::new(), count: 0, entries_end: 0, tags_at: 0, end: 0 }
     }
 
+    #[inline]
+    pub(crate) fn key_bytes(&self, entry: &Entry) -> Bytes {
+        self.bytes.slice(entry.key_start as usize..entry.value_start as usize)
+    }
+
+    #[inline]
+    pub(crate) fn value_bytes(&self, entry: &Entry) -> Bytes {
+        self.bytes.slice(entry.value_start as usize..entry.end as usize)
+    }
+
+    /// Whether somebody else holds its bytes, or some of them.
+    pub(crate) fn is_held(&self) -> bool {
+        !self.bytes.is_unique()
+    }
+
+    /// The same block with fences: for one that will be sought in often.
+    pub(crate) fn with_fences(self) -> Self {
+        if self.count < FEWEST_FENCED || self.bytes.len() > self.end as usize {
+            return self;
+        }
+        let (first, last) = (self.entry(0), self.entry(self.count - 1));
+        let (first, last) = (self.user_key(&first), self.user_key(&last));
+        let same = first.iter().zip(last).take_while(|(a, b)| a == b).take(MOST_SAME_BYTES).count();
+        let fences_bytes = self.count as usize * FENCE_BYTES + same;
+        let mut fences = Vec::with_capacity(fences_bytes);
+        for index in 0..self.count {
+            // A wrong order, which nobody has checked, makes wrong fences, and no panic.
+            let key = self.user_key(&self.entry(index)).get(same..).unwrap_or_default();
+            fences.extend_from_slice(&fence_of(key).to_le_bytes());
+        }
+        fences.extend_from_slice(&first[..same]);
+        Self { bytes: appended(self.bytes, &fences), ..self }
+    }
+}
+
+impl<B: Deref<Target = [u8]>> Block<B> {
     /// Validates a block that may hold anything; says what is wrong with it.
-    pub(crate) fn parse(bytes: Bytes) -> Result<Self, &'static str> {
+    pub(crate) fn parse(bytes: B) -> Result<Self, &'static str> {
         let block = Self::layout(bytes).ok_or("the block's count does not fit its length")?;
         let mut at = 0;
         for index in 0..block.count {
@@ -184,7 +221,7 @@ impl Block {
     }
 
     /// Where the parts of the block lie.
-    fn layout(bytes: Bytes) -> Option<Self> {
+    fn layout(bytes: B) -> Option<Self> {
         let count_at = u32::try_from(bytes.len()).ok()?.checked_sub(COUNT_BYTES as u32)?;
         let count = Decoder::new(bytes.get(count_at as usize..)?).u32().filter(|&n| n > 0)?;
         let tags_at = count_at.checked_sub(count)?;
@@ -243,16 +280,6 @@ impl Block {
         &self.bytes[entry.value_start as usize..entry.end as usize]
     }
 
-    #[inline]
-    pub(crate) fn key_bytes(&self, entry: &Entry) -> Bytes {
-        self.bytes.slice(entry.key_start as usize..entry.value_start as usize)
-    }
-
-    #[inline]
-    pub(crate) fn value_bytes(&self, entry: &Entry) -> Bytes {
-        self.bytes.slice(entry.value_start as usize..entry.end as usize)
-    }
-
     /// The tags of all entries.
     #[inline]
     pub(crate) fn tags(&self) -> &[u8] {
@@ -295,30 +322,6 @@ impl Block {
     fn version(&self, index: u32, user_key: &[u8], at: Seq) -> Option<Entry> {
         let entry = self.entry(index);
         (self.user_key(&entry) == user_key && entry.seq <= at).then_some(entry)
-    }
-
-    /// Whether somebody else holds its bytes, or some of them.
-    pub(crate) fn is_held(&self) -> bool {
-        !self.bytes.is_unique()
-    }
-
-    /// The same block with fences: for one that will be sought in often.
-    pub(crate) fn with_fences(self) -> Self {
-        if self.count < FEWEST_FENCED || self.bytes.len() > self.end as usize {
-            return self;
-        }
-        let (first, last) = (self.entry(0), self.entry(self.count - 1));
-        let (first, last) = (self.user_key(&first), self.user_key(&last));
-        let same = first.iter().zip(last).take_while(|(a, b)| a == b).take(MOST_SAME_BYTES).count();
-        let fences_bytes = self.count as usize * FENCE_BYTES + same;
-        let mut fences = Vec::with_capacity(fences_bytes);
-        for index in 0..self.count {
-            // A wrong order, which nobody has checked, makes wrong fences, and no panic.
-            let key = self.user_key(&self.entry(index)).get(same..).unwrap_or_default();
-            fences.extend_from_slice(&fence_of(key).to_le_bytes());
-        }
-        fences.extend_from_slice(&first[..same]);
-        Self { bytes: appended(self.bytes, &fences), ..self }
     }
 
     /// The entries among which the first one at or behind `user_key` is, or behind which it is: all

@@ -30,6 +30,7 @@ use alluvium_base::sync::{ArcSwapOption, Guard, Mutex};
 
 use crate::block::Block;
 
+mod admission;
 mod reservation;
 
 pub use reservation::{MemoryUse, Reservation};
@@ -79,6 +80,8 @@ struct Slot {
     /// Where the block of late was, and its tags: hints that can be followed without holding it, to
     /// ask for cache lines ahead of their use and for nothing else.
     near: [figures::AtomicUsize; 2],
+    /// When it was looked for in vain.
+    last_miss: admission::LastMiss,
 }
 
 /// The cached blocks of one table.
@@ -102,6 +105,8 @@ struct Ring {
     dead_count: usize,
     inserted_bytes: u64,
     evictions: u64,
+    /// How many misses there were since the cache was full, round and round.
+    misses: u32,
 }
 
 #[derive(Debug)]

@@ -121,8 +121,56 @@ pub(crate) enum Payload {
     Decompressed(Vec<u8>),
 }
 
+/// A frame whose checksum is right, and whose claims are possible.
+struct Verified<'a> {
+    payload: &'a [u8],
+    compression: Compression,
+    /// Length of the block once it is unpacked.
+    raw: usize,
+}
+
 /// Verifies the frame of file `number` at `offset` and unpacks it.
 pub(crate) fn unpack(frame: &[u8], offset: u64, number: FileNumber) -> Result<Payload, String> {
+    let Verified { payload, compression, raw } = verify(frame, offset, number)?;
+    match compression {
+        Compression::None => Ok(Payload::Stored(0..raw)),
+        Compression::Lz4 => {
+            let mut block = Vec::with_capacity(raw + expected_fences_bytes(payload, raw));
+            block.resize(raw, 0);
+            decompress(payload, &mut block)?;
+            Ok(Payload::Decompressed(block))
+        }
+    }
+}
+
+/// The same, where the block is needed for a moment only: it lies in `frame`, or in `room`, which is
+/// overwritten and grows as need be.
+pub(crate) fn unpack_into<'a>(
+    frame: &'a [u8],
+    offset: u64,
+    number: FileNumber,
+    room: &'a mut Vec<u8>,
+) -> Result<&'a [u8], String> {
+    let Verified { payload, compression, raw } = verify(frame, offset, number)?;
+    match compression {
+        Compression::None => Ok(payload),
+        Compression::Lz4 => {
+            let block = prefix_of(room, raw);
+            decompress(payload, block)?;
+            Ok(block)
+        }
+    }
+}
+
+/// The first `len` bytes of `room`, which grows if it is shorter and is not cleared.
+pub(crate) fn prefix_of(room: &mut Vec<u8>, len: usize) -> &mut [u8] {
+    if room.len() < len {
+        room.resize(len, 0);
+    }
+    &mut room[..len]
+}
+
+fn verify(frame: &[u8], offset: u64, number: FileNumber) -> Result<Verified<'_>, String> {
     let payload_len =
         frame.len().checked_sub(TRAILER_BYTES).ok_or("the block is shorter than its trailer")?;
     let (covered, _) = frame.split_at(frame.len() - CRC_BYTES);
@@ -137,23 +185,27 @@ pub(crate) fn unpack(frame: &[u8], offset: u64, number: FileNumber) -> Result<Pa
         return Err("the block's checksum does not match".into());
     }
     let raw = raw as usize;
-    match Compression::decode(tag) {
-        Some(Compression::None) if raw == payload_len => Ok(Payload::Stored(0..payload_len)),
-        Some(Compression::None) => Err("the block's raw length is not its length".into()),
-        Some(Compression::Lz4) => decompress(payload, raw).map(Payload::Decompressed),
-        None => Err(format!("the block's compression tag {tag} is unknown")),
+    let compression = Compression::decode(tag)
+        .ok_or_else(|| format!("the block's compression tag {tag} is unknown"))?;
+    match compression {
+        Compression::None if raw != payload_len => {
+            return Err("the block's raw length is not its length".into());
+        }
+        Compression::Lz4
+            if raw > MAX_RAW_BYTES || raw > payload_len.saturating_mul(MAX_LZ4_RATIO) =>
+        {
+            return Err(format!("the block claims {raw} bytes, which is beyond what it can hold"));
+        }
+        Compression::None | Compression::Lz4 => {}
     }
+    Ok(Verified { payload, compression, raw })
 }
 
-fn decompress(payload: &[u8], raw: usize) -> Result<Vec<u8>, String> {
-    if raw > MAX_RAW_BYTES || raw > payload.len().saturating_mul(MAX_LZ4_RATIO) {
-        return Err(format!("the block claims {raw} bytes, which is beyond what it can hold"));
-    }
-    let mut out = Vec::with_capacity(raw + expected_fences_bytes(payload, raw));
-    out.resize(raw, 0);
-    match lz4_flex::block::decompress_into(payload, &mut out) {
-        Ok(len) if len == raw => Ok(out),
-        Ok(len) => Err(format!("the block decompresses to {len} bytes, not {raw}")),
+/// Decompresses `payload`, which must fill `block`.
+fn decompress(payload: &[u8], block: &mut [u8]) -> Result<(), String> {
+    match lz4_flex::block::decompress_into(payload, block) {
+        Ok(len) if len == block.len() => Ok(()),
+        Ok(len) => Err(format!("the block decompresses to {len} bytes, not {}", block.len())),
         Err(error) => Err(format!("the block does not decompress: {error}")),
     }
 }
@@ -181,12 +233,20 @@ impl TableFile {
 
     /// Reads a stretch of the file. The caller has checked the handle against the file's length.
     pub(crate) fn read(&self, handle: Handle) -> Result<Bytes> {
+        let mut bytes = Vec::new();
+        self.read_into(handle, &mut bytes)?;
+        Ok(bytes.into())
+    }
+
+    /// Reads a stretch of the file into the front of `room`, which grows as need be.
+    pub(crate) fn read_into<'a>(&self, handle: Handle, room: &'a mut Vec<u8>) -> Result<&'a [u8]> {
+        // Before memory is taken for it.
         if handle.end().is_none_or(|end| end > self.len) {
             return Err(self.corrupt(handle.offset, "a block reaches beyond the end of the file"));
         }
-        let mut bytes = vec![0; handle.len as usize];
-        match self.file.read_exact_at(&mut bytes, handle.offset) {
-            Ok(()) => Ok(bytes.into()),
+        let bytes = prefix_of(room, handle.len as usize);
+        match self.file.read_exact_at(bytes, handle.offset) {
+            Ok(()) => Ok(bytes),
             Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
                 Err(self.corrupt(handle.offset, "the file ends inside a block"))
             }

@@ -77,7 +77,7 @@ impl TableIterator {
         let fill_cache = self.read.fill_cache;
         let block = self.readahead.block(self.table.parts(), index, direction, !fill_cache)?;
         self.reserve_readahead();
-        if !fill_cache {
+        if !fill_cache || !self.table.admits(index) {
             return Ok(block);
         }
         let block = block.with_fences();

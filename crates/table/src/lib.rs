@@ -22,7 +22,7 @@
 //! | `block`, `block_builder` | data blocks |
 //! | `frame` | compression and checksum around every block |
 //! | `index`, `filter`, `properties`, `footer` | everything that is not data |
-//! | `cache`, `readahead` | blocks kept, blocks fetched early |
+//! | `cache`, `readahead`, `scratch` | blocks kept, blocks fetched early, blocks looked into once |
 //! | `verify` | distrust |
 //! | `salvage` | what is left of a damaged table |
 //!
@@ -48,6 +48,7 @@ mod properties;
 mod readahead;
 mod run;
 mod salvage;
+mod scratch;
 mod table;
 mod verify;
 

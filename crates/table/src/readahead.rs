@@ -11,6 +11,7 @@ use alluvium_base::{Bytes, Result};
 use crate::block::Block;
 use crate::frame::{Payload, unpack};
 use crate::handle::Handle;
+use crate::scratch::{self, with_scratch};
 use crate::table::Parts;
 
 /// Longest stretch, in bytes, unless a single block is longer: a disk's transfer then takes as long
@@ -63,11 +64,17 @@ impl Readahead {
         direction: Direction,
         shares: bool,
     ) -> Result<Block> {
+        let Handle { offset, len } = parts.index.handle(index);
         if !self.blocks.contains(&index) {
-            self.read(parts, index, direction)?;
+            self.choose_stretch(index, direction);
+            let blocks = stretch_of_blocks(parts, index, direction, self.stretch);
+            self.last = Some(index);
+            if blocks.len() == 1 && len as usize <= scratch::MOST_BYTES {
+                return read_one(parts, index);
+            }
+            self.read(parts, blocks)?;
         }
         self.last = Some(index);
-        let Handle { offset, len } = parts.index.handle(index);
         let start = (offset - self.offset) as usize;
         let frame = &self.bytes[start..start + len as usize];
         let is_alone = self.blocks.len() == 1;
@@ -82,25 +89,48 @@ impl Readahead {
         Block::parse(bytes).map_err(|what| parts.file.corrupt(offset, what))
     }
 
-    /// Reads a stretch that begins (or, backwards, ends) with block `index`.
-    fn read(&mut self, parts: &Parts, index: usize, direction: Direction) -> Result<()> {
+    /// Decides how much to read, now that block `index` is needed.
+    fn choose_stretch(&mut self, index: usize, direction: Direction) {
         let follows = match direction {
             Direction::Forward => index.checked_sub(1),
             Direction::Backward => Some(index + 1),
         };
-        if self.last.is_some() && self.last == follows {
-            self.stretch = (2 * self.stretch).clamp(MIN_STRETCH_BYTES, MAX_STRETCH_BYTES);
+        self.stretch = if self.last.is_some() && self.last == follows {
+            (2 * self.stretch).clamp(MIN_STRETCH_BYTES, MAX_STRETCH_BYTES)
         } else {
-            self.stretch = self.initial;
-        }
-        let blocks = stretch_of_blocks(parts, index, direction, self.stretch);
+            self.initial
+        };
+    }
+
+    fn read(&mut self, parts: &Parts, blocks: Range<usize>) -> Result<()> {
         let offset = parts.index.offset(blocks.start);
         let len = parts.index.offset(blocks.end) - offset;
         self.blocks = 0..0;
-        self.bytes = parts.file.read(Handle { offset, len })?;
+        // The same memory again, unless somebody holds a slice of it.
+        let mut room = match std::mem::take(&mut self.bytes) {
+            bytes if bytes.is_unique() => Vec::from(bytes),
+            _ => Vec::new(),
+        };
+        room.truncate(len as usize);
+        parts.file.read_into(Handle { offset, len }, &mut room)?;
+        self.bytes = room.into();
         (self.blocks, self.offset) = (blocks, offset);
         Ok(())
     }
+}
+
+/// Reads one block for itself.
+fn read_one(parts: &Parts, index: usize) -> Result<Block> {
+    let handle = parts.index.handle(index);
+    with_scratch(|scratch| {
+        let frame = parts.file.read_into(handle, &mut scratch.frame)?;
+        let damage = |what: String| parts.file.corrupt(handle.offset, what);
+        let bytes = match unpack(frame, handle.offset, parts.file.number).map_err(damage)? {
+            Payload::Decompressed(block) => Bytes::from(block),
+            Payload::Stored(range) => Bytes::copy_from_slice(&frame[range]),
+        };
+        Block::parse(bytes).map_err(|what| parts.file.corrupt(handle.offset, what))
+    })
 }
 
 /// The blocks from `index` on that `bytes` have room for; `index` itself in any case.

@@ -20,11 +20,13 @@ use crate::block::{Block, Entry, tag_of};
 use crate::cache::{BlockCache, MemoryUse, Reservation, Slots};
 use crate::filter::Filter;
 use crate::footer::Footer;
-use crate::frame::TableFile;
+use crate::frame::{TableFile, unpack_into};
+use crate::handle::Handle;
 use crate::index::Index;
 use crate::iter::TableIterator;
 use crate::options::{ReadOptions, TableOptions};
 use crate::properties::{Properties, TableSummary};
+use crate::scratch::{self, Scratch, with_scratch};
 
 /// An open table. Shared by all who read it; closes with the last of them.
 #[derive(Debug)]
@@ -59,6 +61,13 @@ pub struct TableEntry {
     /// The stored value, a slice of the block it lies in. For [`Kind::PutExpiring`] the expiry comes
     /// first.
     pub value: Bytes,
+}
+
+impl TableEntry {
+    #[inline]
+    const fn new(entry: &Entry, value: Bytes) -> Self {
+        Self { seq: entry.seq, kind: entry.kind, value }
+    }
 }
 
 impl Table {
@@ -150,11 +159,7 @@ impl Table {
     ) -> Result<Option<TableEntry>> {
         let index = &self.parts.index;
         while block < index.count() {
-            let found = self.with_block(block, |block| {
-                let entry = block.find(user_key, tag, at)?;
-                let Entry { seq, kind, .. } = entry;
-                Some(TableEntry { seq, kind, value: block.value_bytes(&entry) })
-            })?;
+            let found = self.find_in_block(block, user_key, tag, at)?;
             // Only a separator that is the key itself lets older versions lie in the next block.
             if found.is_some() || index.separator(block) != user_key {
                 return Ok(found);
@@ -193,18 +198,52 @@ impl Table {
         *user_key >= *summary.smallest && *user_key <= *summary.largest
     }
 
-    /// Hands block `index` to `take`, from the cache or from disk.
+    /// The newest version of `user_key` at or before `at` in block `index`, from the cache or from disk.
     #[inline]
-    fn with_block<R>(&self, index: usize, take: impl FnOnce(&Block) -> R) -> Result<R> {
+    fn find_in_block(
+        &self,
+        index: usize,
+        user_key: &[u8],
+        tag: u8,
+        at: Seq,
+    ) -> Result<Option<TableEntry>> {
         self.slots.ask_for_block(index);
         if let Some(cached) = self.slots.peek(index).as_ref() {
             self.cache.hit(cached);
-            return Ok(take(&cached.block));
+            let entry = cached.block.find(user_key, tag, at);
+            return Ok(entry.map(|entry| TableEntry::new(&entry, cached.block.value_bytes(&entry))));
         }
+        self.find_in_missed_block(index, user_key, tag, at)
+    }
+
+    #[cold]
+    fn find_in_missed_block(
+        &self,
+        index: usize,
+        user_key: &[u8],
+        tag: u8,
+        at: Seq,
+    ) -> Result<Option<TableEntry>> {
         self.cache.miss();
+        if !self.admits(index) {
+            return self.parts.look_into_block(index, |block| {
+                let entry = block.find(user_key, tag, at)?;
+                let value = Bytes::copy_from_slice(block.value(&entry));
+                Some(TableEntry::new(&entry, value))
+            });
+        }
         let block = self.parts.read_block(index)?.with_fences();
         self.cache.insert(&self.slots, index, &block);
-        Ok(take(&block))
+        let entry = block.find(user_key, tag, at);
+        Ok(entry.map(|entry| TableEntry::new(&entry, block.value_bytes(&entry))))
+    }
+
+    /// Whether block `index`, which was missed, is worth keeping; see [`BlockCache`].
+    pub(crate) fn admits(&self, index: usize) -> bool {
+        let read_bytes = self.parts.index.handle(index).len as usize;
+        // A larger one is not worth a copy of what is found in it.
+        read_bytes > scratch::MOST_BYTES
+            || self.cache.admits(&self.slots, index, read_bytes.max(self.options().block_size))
     }
 
     /// Block `index` if it is cached.
@@ -332,12 +371,27 @@ impl Parts {
     }
 
     /// Reads block `index` from disk and verifies it.
-    #[cold]
     pub(crate) fn read_block(&self, index: usize) -> Result<Block> {
         let handle = self.index.handle(index);
         let frame = self.file.read(handle)?;
         let bytes = self.file.unpack(&frame, handle.offset)?;
         Block::parse(bytes).map_err(|what| self.file.corrupt(handle.offset, what))
+    }
+
+    /// The same for a block that is not kept: hands it to `look`.
+    pub(crate) fn look_into_block<R>(
+        &self,
+        index: usize,
+        look: impl FnOnce(&Block<&[u8]>) -> R,
+    ) -> Result<R> {
+        let Handle { offset, .. } = self.index.handle(index);
+        with_scratch(|Scratch { frame, block }| {
+            let frame = self.file.read_into(self.index.handle(index), frame)?;
+            let block = unpack_into(frame, offset, self.file.number, block)
+                .map_err(|what| self.file.corrupt(offset, what))?;
+            let block = Block::parse(block).map_err(|what| self.file.corrupt(offset, what))?;
+            Ok(look(&block))
+        })
     }
 }
 

@@ -48,12 +48,12 @@ fn lookups_steps_and_seeks_agree_at_both_offset_widths() {
 #[test]
 fn hostile_counts_offsets_and_lengths_are_refused() {
     let good = build(&entries_of_sizes(3, 10)).to_vec();
-    assert!(Block::parse(good.clone().into()).is_ok());
+    assert!(Block::parse(Bytes::from(good.clone())).is_ok());
     for count in [0, 2, 4, u32::MAX, u32::MAX / 3] {
         let mut bad = good.clone();
         let at = bad.len() - COUNT_BYTES;
         bad[at..].copy_from_slice(&count.to_le_bytes());
-        assert!(Block::parse(bad.into()).is_err(), "count {count}");
+        assert!(Block::parse(Bytes::from(bad)).is_err(), "count {count}");
     }
     assert!(Block::parse(Bytes::new()).is_err());
 }
@@ -97,7 +97,7 @@ proptest! {
 
     #[test]
     fn any_bytes_parse_without_panic_and_what_parses_can_be_walked(bytes: Vec<u8>) {
-        if let Ok(block) = Block::parse(bytes.into()) {
+        if let Ok(block) = Block::parse(Bytes::from(bytes)) {
             for index in 0..block.count() {
                 let entry = block.entry(index);
                 let (_, _) = (block.user_key(&entry), block.value(&entry));
@@ -113,7 +113,7 @@ proptest! {
         let mut bytes = build(&entries_of_sizes(count, value_bytes)).to_vec();
         let at = at.index(bytes.len());
         bytes[at] = to;
-        if let Ok(block) = Block::parse(bytes.into()) {
+        if let Ok(block) = Block::parse(Bytes::from(bytes)) {
             for index in 0..block.count() {
                 let entry = block.entry(index);
                 let (_, _) = (block.user_key(&entry), block.value(&entry));

@@ -69,6 +69,42 @@ fn what_is_reserved_is_taken_from_blocks_where_the_budget_is_shared() {
     }
 }
 
+/// A full cache of `blocks` blocks, and the slots of a table that has none of them.
+fn full_cache(blocks: usize) -> (Arc<BlockCache>, Arc<Slots>, Arc<Slots>) {
+    let cache = BlockCache::new(blocks * charge_of(&block(1000)));
+    let (cached, others) = (Slots::new(blocks), Slots::new(1000));
+    for index in 0..blocks {
+        assert!(cache.admits(&cached, index, 1000), "there is room");
+        cache.insert(&cached, index, &block(1000));
+    }
+    (cache, cached, others)
+}
+
+#[test]
+fn a_full_cache_keeps_what_is_missed_again_soon() {
+    let (cache, _cached, others) = full_cache(20);
+    let admits = |index| cache.admits(&others, index, 1000);
+    assert!((0..10).all(|index| !admits(index)), "all for the first time");
+    assert!(admits(0), "ten misses ago");
+    assert!(!admits(100) && !admits(101) && !admits(2), "eleven misses ago");
+    assert!(admits(2), "the last miss counts");
+}
+
+#[test]
+fn a_miss_now_and_then_is_kept_for_luck() {
+    let (cache, _cached, others) = full_cache(20);
+    let kept = (0..1000).filter(|&index| cache.admits(&others, index, 1000)).count();
+    assert_eq!(kept, 1000 / admission::LUCKY as usize);
+}
+
+#[test]
+fn room_that_a_closed_table_leaves_is_for_everybody() {
+    let (cache, cached, others) = full_cache(20);
+    assert!(!cache.admits(&others, 0, 1000));
+    cache.forget(&cached);
+    assert!(cache.admits(&others, 1, 1000));
+}
+
 #[test]
 fn a_block_beyond_the_budget_is_not_kept() {
     let cache = BlockCache::new(1000);

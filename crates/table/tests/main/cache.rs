@@ -56,6 +56,26 @@ fn a_cursor_that_must_not_fill_the_cache_leaves_it_alone() {
     assert_eq!(cache.stats(), before);
 }
 
+/// Far more is read than fits, by lookups and by a cursor; what is asked for all the time stays.
+#[test]
+fn what_is_read_once_leaves_alone_what_is_read_often() {
+    let cache = BlockCache::new(40_000);
+    let table = build(&cache);
+    let mut cursor = table.iter(ReadOptions::default());
+    cursor.seek_to_first().unwrap();
+    for i in 0..ENTRIES {
+        get(&table, i);
+        get(&table, 1500);
+        assert_eq!(cursor.value(), vec![i as u8; 60]);
+        cursor.next().unwrap();
+    }
+    let stats = cache.stats();
+    assert!(stats.hits as usize > 2 * ENTRIES, "{stats:?}");
+    // A few blocks are kept for luck: some 210 came by, each twice.
+    assert!(stats.evictions < 60, "{stats:?}");
+    assert!(stats.used_bytes <= 40_000);
+}
+
 #[test]
 fn a_value_outlives_its_block_and_its_table() {
     let cache = BlockCache::new(4000);

@@ -6,12 +6,16 @@
 //!                      └───────────────────────────┘
 //! ```
 //!
+//! A large batch is not inserted entry by entry: it is sorted before the lock, and set aside as a memtable of its
+//! own, to be flushed as it is.
+//!
 //! A batch is acknowledged only after its record is the kernel's (`Buffer`) or the disk's (`Sync`).
 //! A failure of the log poisons the database: nobody can tell how much of the record is there.
 
 use alluvium_base::checksum::crc32;
 use alluvium_base::seeded::{Bug, is_planted};
-use alluvium_base::{BatchReader, Bytes, Error, KeyspaceId, Result, Seq, WriteBatch};
+use alluvium_base::{BatchEntry, BatchReader, Bytes, Error, KeyspaceId, Result, Seq, WriteBatch};
+use alluvium_memtable::{SortedEntry, SortedMemtable};
 use alluvium_wal::LogEnd;
 
 use crate::core::{CommitState, Core};
@@ -30,6 +34,17 @@ pub(crate) struct PreparedBatch {
     entry_count: u32,
     keyspaces: Touched,
 }
+
+/// A batch that is large enough to become a memtable of its own.
+struct LargeBatch {
+    /// The only one it writes to.
+    keyspace: KeyspaceId,
+    /// With sequences from zero on.
+    sorted: SortedMemtable,
+}
+
+/// A batch of this part of a write buffer makes a table of a size that L0 is used to.
+const LARGE_PART: u64 = 2;
 
 /// The keyspaces a batch writes to; nearly always one.
 #[derive(Clone, Debug)]
@@ -99,6 +114,7 @@ impl Core {
         condition: impl Fn(&ReadView, Seq) -> Result<bool>,
         logged: impl FnOnce(Seq, LogEnd),
     ) -> Result<Option<LogEnd>> {
+        let mut large = self.sort_if_large(batch);
         loop {
             self.check_writable()?;
             self.stalls.admit(self, batch.payload.len() as u64)?;
@@ -120,8 +136,16 @@ impl Core {
             }
             let first = commit.next_seq;
             let last = first.plus(u64::from(batch.entry_count) - 1);
+            let before = commit.log.end();
             let log_end = self.append(&mut commit, batch, (first, last))?;
             commit.next_seq = last.next();
+            let large = large.take_if(|large| {
+                view.tree(large.keyspace).is_ok_and(|tree| tree.has_room_for_sorted())
+            });
+            let is_set_aside = large.is_some();
+            if let Some(large) = large {
+                self.set_aside(large, (first, last), (before, log_end));
+            }
             logged(last, log_end);
             commit.unchecked_bytes += batch.payload.len() as u64;
             drop(commit);
@@ -129,7 +153,11 @@ impl Core {
             if is_planted(Bug::PublishBeforeInsert) {
                 self.publisher.publish(first, last);
             }
-            insert(&view, &batch.payload, first);
+            if is_set_aside {
+                note_writes(&view, &batch.payload);
+            } else {
+                insert(&view, &batch.payload, first);
+            }
             if !is_planted(Bug::PublishBeforeInsert) {
                 self.publisher.publish(first, last);
             }
@@ -204,6 +232,37 @@ impl Core {
         self.schedule.notify_work();
     }
 
+    /// Sorts a batch that is worth it. Where several keyspaces share it, none may have much of it.
+    fn sort_if_large(&self, batch: &PreparedBatch) -> Option<LargeBatch> {
+        let Touched::One(keyspace) = batch.keyspaces else { return None };
+        if batch.entry_count == 1 {
+            return None;
+        }
+        let view = self.view.load();
+        let tree = view.tree(keyspace).ok()?;
+        if (batch.payload.len() as u64) < tree.options.write_buffer_size / LARGE_PART {
+            return None;
+        }
+        let entries = entries_of(&batch.payload).enumerate().map(|(at, entry)| {
+            let BatchEntry { key, value, kind, .. } = entry;
+            SortedEntry::new((0, &batch.payload), key, value, Seq::new(at as u64), kind)
+        });
+        let sorted = SortedMemtable::new(vec![batch.payload.clone()], entries.collect());
+        Some(LargeBatch { keyspace, sorted })
+    }
+
+    /// Shows `large`, whose record is the last in the log, as a memtable that waits to be flushed, behind
+    /// what was written before. Must be called under the commit lock, and before it is published.
+    fn set_aside(&self, large: LargeBatch, (first, last): (Seq, Seq), ends: (LogEnd, LogEnd)) {
+        let (before, log_end) = ends;
+        let sorted = large.sorted.shifted(first.get());
+        let waiting = self.memtables.set_aside(sorted, (first, last), log_end);
+        self.install_tree(large.keyspace, |tree| {
+            *tree = tree.with_sorted(waiting, before, &self.memtables);
+        });
+        self.schedule.notify_work();
+    }
+
     /// Sets aside the memtable that holds back the oldest part of the log.
     fn rotate_oldest(&self, commit: &CommitState) {
         let view = self.view.load();
@@ -217,16 +276,30 @@ impl Core {
     }
 }
 
+fn entries_of(payload: &Bytes) -> impl Iterator<Item = BatchEntry> {
+    let entries = BatchReader::new(payload).expect("the batch was encoded here");
+    entries.map(|entry| entry.expect("the batch was encoded here"))
+}
+
 /// Inserts a batch that the log has, entry *i* at sequence `first + i`.
 fn insert(view: &ReadView, payload: &Bytes, first: Seq) {
-    let entries = BatchReader::new(payload).expect("the batch was encoded here");
-    for (at, entry) in entries.enumerate() {
-        let entry = entry.expect("the batch was encoded here");
+    for (at, entry) in entries_of(payload).enumerate() {
         let tree = view.tree(entry.keyspace).expect("checked before the log was written");
         let seq = first.plus(at as u64);
         let (key, kind) = (entry.key.clone(), entry.kind);
         tree.active.memtable.insert(payload, entry.key, entry.value, seq, kind);
         tree.dead_stretches.wrote(&payload[key], kind);
+    }
+}
+
+/// Has dead stretches cut by a batch that readers cannot see yet.
+fn note_writes(view: &ReadView, payload: &Bytes) {
+    for entry in entries_of(payload) {
+        let tree = view.tree(entry.keyspace).expect("checked before the log was written");
+        if tree.dead_stretches.is_empty() {
+            return;
+        }
+        tree.dead_stretches.wrote(&payload[entry.key], entry.kind);
     }
 }
 

@@ -86,6 +86,11 @@ impl DeadStretches {
         Self { count: AtomicUsize::new(0), runs: Mutex::default(), commit }
     }
 
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count.load(Ordering::Acquire) == 0
+    }
+
     /// Where a scan that stands at `key` can go on, if that is in a dead stretch.
     #[inline]
     pub(crate) fn end_of(&self, key: &[u8], seq: Seq, now_ms: u64) -> Option<Vec<u8>> {
@@ -106,7 +111,7 @@ impl DeadStretches {
         now_ms: u64,
         answer: impl FnOnce(&[u8], &Run) -> T,
     ) -> Option<T> {
-        if self.count.load(Ordering::Acquire) == 0 {
+        if self.is_empty() {
             return None;
         }
         let mut runs = self.runs.lock();
@@ -124,7 +129,7 @@ impl DeadStretches {
     #[inline]
     pub(crate) fn wrote(&self, key: &[u8], kind: Kind) {
         let is_alive = kind != Kind::Delete;
-        if is_alive && self.count.load(Ordering::Acquire) > 0 {
+        if is_alive && !self.is_empty() {
             self.cut(key);
         }
     }

@@ -1,29 +1,26 @@
 //! What the log holds beyond the tables, read in one pass and sorted once.
 //!
 //! ```text
-//!   records, in order of sequence ─► chunks, one sort ─► memtable, filled in ascending order
+//!   records, in order of sequence ─► chunks, one sort ─► memtable that takes no others
 //! ```
 //!
-//! An insertion at a random place of a memtable is a chain of cache misses, and one behind the last
-//! is none: so the entries of each keyspace are collected, sorted by their first eight key bytes
-//! (which mostly decide), and inserted in that order.
+//! An insertion at a random place of a memtable is a chain of cache misses: so the entries of each
+//! keyspace are collected and sorted once.
 //!
 //! Memory is bounded: where a keyspace has more in the log than its memtables may hold, everything is
 //! let go of, and the rest is merely verified. Then [`LogReplay`](crate::replay::LogReplay) reads
 //! the log again and flushes as it goes.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::path::Path;
 
-use alluvium_base::key::key_prefix;
-use alluvium_base::{BatchEntry, Bytes, FileNumber, KeyspaceId, Kind, Seq};
+use alluvium_base::{BatchEntry, Bytes, FileNumber, KeyspaceId, Seq};
 use alluvium_manifest::State;
+use alluvium_memtable::{SortedEntry, SortedMemtable};
 
 use crate::Result;
 use crate::options::KeyspaceOptions;
-use crate::replay::{Memtables, RecordOrder};
-use crate::view::{ActiveMemtable, MemtableMaker};
+use crate::replay::RecordOrder;
 
 /// How many bytes of keys and values lie in one piece. Whoever holds one value of a memtable that is
 /// gone holds its whole chunk.
@@ -35,8 +32,10 @@ pub(crate) struct Gathering {
     order: RecordOrder,
     /// `None` once there was too much.
     keyspaces: Option<BTreeMap<KeyspaceId, Gathered>>,
-    maker: MemtableMaker,
 }
+
+/// What is in no table, by keyspace.
+pub(crate) type SortedMemtables = BTreeMap<KeyspaceId, SortedMemtable>;
 
 /// The entries of one keyspace.
 #[derive(Debug)]
@@ -48,19 +47,7 @@ struct Gathered {
     /// Keys and values, each key before its value.
     chunks: Vec<Vec<u8>>,
     content_bytes: u64,
-    entries: Vec<GatheredEntry>,
-}
-
-/// One write, and where in the chunks it lies.
-#[derive(Clone, Copy, Debug)]
-struct GatheredEntry {
-    prefix: u64,
-    seq: Seq,
-    chunk: u32,
-    start: u32,
-    key_len: u32,
-    value_len: u32,
-    kind: Kind,
+    entries: Vec<SortedEntry>,
 }
 
 impl Gathering {
@@ -69,7 +56,6 @@ impl Gathering {
         dir: &Path,
         state: &State,
         options: &BTreeMap<KeyspaceId, KeyspaceOptions>,
-        maker: &MemtableMaker,
     ) -> Self {
         let gathered = |id: &KeyspaceId, options: &KeyspaceOptions| {
             let flushed = state.keyspaces.get(id)?.flushed;
@@ -78,8 +64,7 @@ impl Gathering {
             Some((*id, Gathered::new(flushed, limit_bytes)))
         };
         let keyspaces = options.iter().filter_map(|(id, options)| gathered(id, options)).collect();
-        let (keyspaces, maker) = (Some(keyspaces), maker.clone());
-        Self { order: RecordOrder::new(dir, state), keyspaces, maker }
+        Self { order: RecordOrder::new(dir, state), keyspaces: Some(keyspaces) }
     }
 
     /// Takes the next record. Fails as [`RecordOrder::check`] does.
@@ -111,14 +96,13 @@ impl Gathering {
 
     /// The last sequence ever given, and what was gathered, unless that was too much. Fails as
     /// [`RecordOrder::finish`] does.
-    pub(crate) fn finish(self) -> Result<(Seq, Option<Memtables>)> {
+    pub(crate) fn finish(self) -> Result<(Seq, Option<SortedMemtables>)> {
         let last = self.order.finish()?;
-        let maker = &self.maker;
-        let memtables = self.keyspaces.map(|keyspaces| {
+        let sorted = self.keyspaces.map(|keyspaces| {
             let filled = keyspaces.into_iter().filter(|(_, gathered)| !gathered.entries.is_empty());
-            filled.map(|(id, gathered)| (id, gathered.into_memtable(maker))).collect()
+            filled.map(|(id, gathered)| (id, gathered.into_sorted())).collect()
         });
-        Ok((last, memtables))
+        Ok((last, sorted))
     }
 }
 
@@ -137,53 +121,19 @@ impl Gathered {
         self.content_bytes += bytes as u64;
         let index = self.chunks.len() - 1;
         let chunk = &mut self.chunks[index];
-        // A batch is at most 1 GiB, and so is an entry.
-        let (key_len, value_len) = (key.len() as u32, value.len() as u32);
-        let (chunk_index, start) = (index as u32, chunk.len() as u32);
+        let start = chunk.len();
         chunk.extend_from_slice(key);
         chunk.extend_from_slice(value);
-        self.entries.push(GatheredEntry {
-            prefix: key_prefix(key),
-            seq,
-            chunk: chunk_index,
-            start,
-            key_len,
-            value_len,
-            kind: entry.kind,
-        });
+        let (key, value) = (start..start + key.len(), start + key.len()..chunk.len());
+        self.entries.push(SortedEntry::new((index as u32, chunk), key, value, seq, entry.kind));
     }
 
     fn is_full(&self) -> bool {
-        let entries_bytes = self.entries.len() * size_of::<GatheredEntry>();
+        let entries_bytes = self.entries.len() * size_of::<SortedEntry>();
         self.content_bytes + entries_bytes as u64 > self.limit_bytes
     }
 
-    fn into_memtable(mut self, maker: &MemtableMaker) -> ActiveMemtable {
-        let first = self.entries.first().map_or(self.flushed.next(), |entry| entry.seq);
-        let chunks: Vec<Bytes> = self.chunks.drain(..).map(Bytes::from).collect();
-        let key = |entry: &GatheredEntry| &chunks[entry.chunk as usize][entry.key()];
-        self.entries.sort_unstable_by(|a, b| {
-            let by_key = || key(a).cmp(key(b));
-            a.prefix.cmp(&b.prefix).then_with(by_key).then(b.seq.cmp(&a.seq))
-        });
-        let active = maker.make(first);
-        for entry in &self.entries {
-            let chunk = &chunks[entry.chunk as usize];
-            active.memtable.insert(chunk, entry.key(), entry.value(), entry.seq, entry.kind);
-        }
-        active.reserve();
-        active
-    }
-}
-
-impl GatheredEntry {
-    const fn key(&self) -> Range<usize> {
-        let start = self.start as usize;
-        start..start + self.key_len as usize
-    }
-
-    const fn value(&self) -> Range<usize> {
-        let start = self.key().end;
-        start..start + self.value_len as usize
+    fn into_sorted(self) -> SortedMemtable {
+        SortedMemtable::new(self.chunks.into_iter().map(Bytes::from).collect(), self.entries)
     }
 }

@@ -48,11 +48,11 @@ impl TreeView {
 
     /// [`find`](Self::find) among the memtables alone.
     pub(crate) fn find_in_memory(&self, user_key: &[u8], at: Seq) -> Option<Found> {
-        let waiting = self.immutable.iter().map(|immutable| &immutable.memtable);
-        std::iter::once(&self.active.memtable)
-            .chain(waiting)
-            .filter(|memtable| !memtable.is_empty())
-            .find_map(|memtable| memtable.get(user_key, at))
+        let active = &self.active.memtable;
+        let in_active = if active.is_empty() { None } else { active.get(user_key, at) };
+        let waiting = self.immutable.iter().map(|waiting| &waiting.memtable);
+        in_active
+            .or_else(|| waiting.filter(|m| !m.is_empty()).find_map(|m| m.get(user_key, at)))
             .map(|entry| Found { seq: entry.seq, kind: entry.kind, stored: entry.value })
     }
 

@@ -25,7 +25,7 @@ use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::sync::atomic::AtomicBool;
 use alluvium_base::sync::{ArcSwap, Mutex, OnceLock, RecursiveRwLock};
 use alluvium_base::{Clock, FileName, FileNumber, FileNumbers, Fs, KeyspaceId, Seq};
-use alluvium_manifest::{Cause, Manifest, ManifestOptions, Recovered, VersionEdit};
+use alluvium_manifest::{Cause, Manifest, ManifestOptions, VersionEdit};
 use alluvium_wal::{EarlierSegments, Replayed, Wal, WalConfig, renew, replay, seal, settle, start};
 
 use crate::core::{CommitState, Core, flushed_by};
@@ -39,7 +39,7 @@ use crate::snapshot::SnapshotRegistry;
 use crate::stall::Stalls;
 use crate::stats::Counters;
 use crate::survey::{FoundLog, Surveyed, known_segments, survey};
-use crate::unsettled::Unsettled;
+use crate::unsettled::{Recovered, Unsettled};
 use crate::view::{MemtableMaker, ReadView, TreeView};
 use crate::{Error, Result};
 
@@ -57,7 +57,7 @@ pub(crate) fn recover(builder: Builder) -> Result<Core> {
     adopt_default_keyspace(&builder, &mut manifest)?;
     crate::options_file::write(&builder)?;
 
-    let EndedLog { earlier, last_seq, memtables, is_settled } =
+    let EndedLog { earlier, last_seq, recovered } =
         end_log(&builder, &numbers, &mut manifest, &maker, found)?;
     let (log, wal) = start(WalConfig {
         fs: Arc::clone(&fs),
@@ -92,7 +92,7 @@ pub(crate) fn recover(builder: Builder) -> Result<Core> {
         installing: Mutex::default(),
         view: ArcSwap::default(),
         publisher: Publisher::new(last_seq),
-        unsettled: Unsettled::new(last_seq, is_settled),
+        unsettled: Unsettled::new(last_seq, &recovered),
         tables: Mutex::new(tables),
         snapshots: SnapshotRegistry::default(),
         schedule: Scheduler::default(),
@@ -105,7 +105,7 @@ pub(crate) fn recover(builder: Builder) -> Result<Core> {
         changing_files: RecursiveRwLock::new(()),
         lock: Mutex::new(Some(lock)),
     };
-    install_recovered(&core, memtables)?;
+    install_recovered(&core, recovered, last_seq)?;
     Ok(core)
 }
 
@@ -119,9 +119,7 @@ fn is_crowded(background: Background) -> bool {
 struct EndedLog {
     earlier: EarlierSegments,
     last_seq: Seq,
-    memtables: Memtables,
-    /// Whether all of it is durable.
-    is_settled: bool,
+    recovered: Recovered,
 }
 
 /// Ends the log where it stopped, durably where that is quickly done: see
@@ -134,7 +132,7 @@ fn end_log(
     found: FoundLog,
 ) -> Result<EndedLog> {
     let (fs, dir) = (&*builder.fs, &builder.dir);
-    let FoundLog { replayed, mut last_seq, memtables } = found;
+    let FoundLog { replayed, mut last_seq, sorted } = found;
     if let Some(torn) = &replayed.torn {
         tracing::info!(segment = %torn.segment, offset = torn.offset, bytes = torn.dropped_bytes,
             "dropped the torn end of the log: none of it was acknowledged as durable");
@@ -146,19 +144,21 @@ fn end_log(
         let edit = VersionEdit { log: Some(FileNumber(0)), ..edit };
         if drops_known { manifest.apply(edit) } else { Ok(()) }
     };
-    let is_settled =
-        memtables.is_none() || replayed.unsettled_bytes() <= builder.max_copied_log_bytes;
-    if !is_settled {
-        forget_known(manifest)?;
-        let earlier = seal(fs, dir, &replayed)?;
-        let memtables = memtables.unwrap_or_default();
-        return Ok(EndedLog { earlier, last_seq, memtables, is_settled });
-    }
+    let is_long = replayed.unsettled_bytes() > builder.max_copied_log_bytes;
+    let sorted = match sorted {
+        Some(sorted) if is_long => {
+            forget_known(manifest)?;
+            let earlier = seal(fs, dir, &replayed)?;
+            return Ok(EndedLog { earlier, last_seq, recovered: Recovered::Waiting(sorted) });
+        }
+        settled_now => settled_now,
+    };
     // Durable first: a flush during replay may only name what the log would bring back after a
     // power cut right then.
     renew(fs, dir, &replayed)?;
-    let memtables = if let Some(memtables) = memtables {
-        memtables
+    let memtables = if let Some(sorted) = sorted {
+        let fill = |(id, sorted)| Some((id, maker.fill(&sorted)?));
+        sorted.into_iter().filter_map(fill).collect()
     } else {
         let (last, memtables) = replay_again(builder, numbers, manifest, maker, &replayed)?;
         last_seq = last;
@@ -166,7 +166,7 @@ fn end_log(
     };
     forget_known(manifest)?;
     let earlier = settle(fs, dir, &replayed)?;
-    Ok(EndedLog { earlier, last_seq, memtables, is_settled })
+    Ok(EndedLog { earlier, last_seq, recovered: Recovered::Settled(memtables) })
 }
 
 /// Replays a log that holds more than fits in memory, which was found before: what fills a memtable
@@ -199,16 +199,15 @@ fn name_log(manifest: &mut Manifest, wal: &Wal, clock: &dyn Clock) -> Result<()>
 }
 
 /// Shows readers the recovered tables and memtables.
-fn install_recovered(core: &Core, mut memtables: Memtables) -> Result<()> {
+fn install_recovered(core: &Core, mut recovered: Recovered, last_seq: Seq) -> Result<()> {
     let mut view = ReadView::default();
     {
         let manifest = core.manifest.lock();
         let file = FileName::Manifest(manifest.number()).in_dir(&core.dir);
         for keyspace in manifest.state().keyspaces.values() {
             let options = parse_stored_options(&file, &keyspace.options)?.within(core.memory);
-            let recovered = memtables.remove(&keyspace.id);
             let (active, immutable) =
-                core.unsettled.place(recovered, keyspace.flushed, &core.memtables);
+                recovered.take(keyspace.id, (keyspace.flushed, last_seq), &core.memtables);
             let tables = core.open_version(keyspace.id, &keyspace.version);
             let tables = Arc::new(tables.map_err(missing_is_damage)?);
             let mut tree = TreeView {
@@ -314,7 +313,7 @@ pub(crate) fn list_files(fs: &dyn Fs, dir: &Path) -> Result<Vec<FileName>> {
 fn open_manifest(
     builder: &Builder,
     names: &[FileName],
-    recovered: Option<Recovered>,
+    recovered: Option<alluvium_manifest::Recovered>,
 ) -> Result<(Manifest, Arc<FileNumbers>)> {
     let (fs, dir) = (&builder.fs, &builder.dir);
     let now_ms = builder.clock.now_ms();

@@ -80,13 +80,9 @@ impl InternalIterator for Source {
 impl TreeView {
     /// Every entry of the keyspace, of all versions, as one cursor.
     pub(crate) fn cursor(&self, read: ReadOptions) -> MergingIterator<Source> {
-        let waiting = self.immutable.iter().map(|immutable| &immutable.memtable);
-        let memtables = std::iter::once(&self.active.memtable)
-            .chain(waiting)
-            .filter(|memtable| !memtable.is_empty())
-            .map(|memtable| {
-                Source::Memtable(MemtableSource(Memtable::iter(std::sync::Arc::clone(memtable))))
-            });
+        let memtables = self
+            .memtables()
+            .map(|memtable| Source::Memtable(MemtableSource(Memtable::iter(memtable))));
         let l0 = self.tables.l0.iter().map(|table| Source::Table(Box::new(table.iter(read))));
         let runs = self.tables.runs.iter().map(|run| {
             Source::Run(Box::new(RunIterator::new(std::sync::Arc::clone(&run.tables), read)))

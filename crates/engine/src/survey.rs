@@ -21,10 +21,9 @@ use alluvium_table::{BlockCache, Table};
 use alluvium_wal::{KnownSegments, Replayed, replay};
 
 use crate::core::check_identity;
-use crate::gather::Gathering;
+use crate::gather::{Gathering, SortedMemtables};
 use crate::options::Builder;
 use crate::recovery::{missing_is_damage, parse_stored_options};
-use crate::replay::Memtables;
 use crate::view::MemtableMaker;
 use crate::{Error, Result};
 
@@ -50,7 +49,7 @@ pub(crate) struct FoundLog {
     /// The last sequence ever given.
     pub(crate) last_seq: Seq,
     /// What is in no table; `None` where that is too much.
-    pub(crate) memtables: Option<Memtables>,
+    pub(crate) sorted: Option<SortedMemtables>,
 }
 
 /// Reads what opening depends on, of the files called `names`, and writes nothing.
@@ -61,8 +60,8 @@ pub(crate) fn survey(builder: &Builder, names: &[FileName]) -> Result<Surveyed> 
     let mut tables = HashMap::new();
     crate::options_file::refuse_other_versions(&**fs, dir)?;
     if !names.contains(&FileName::Current) {
-        let (replayed, memtables) = (Replayed::default(), Some(Memtables::new()));
-        let log = FoundLog { replayed, last_seq: Seq::ZERO, memtables };
+        let (replayed, sorted) = (Replayed::default(), Some(SortedMemtables::new()));
+        let log = FoundLog { replayed, last_seq: Seq::ZERO, sorted };
         return Ok(Surveyed { manifest: None, log, tables, cache, maker });
     }
     let manifest = Manifest::recover(Arc::clone(fs), dir)?;
@@ -84,13 +83,13 @@ pub(crate) fn survey(builder: &Builder, names: &[FileName]) -> Result<Surveyed> 
     for options in options.values_mut() {
         *options = options.clone().within(builder.memory);
     }
-    let mut gathering = Gathering::new(dir, &manifest.state, &options, &maker);
+    let mut gathering = Gathering::new(dir, &manifest.state, &options);
     let replayed =
         replay(&**fs, dir, known_segments(&manifest.state), &mut |first, payload, at| {
             gathering.record(first, &payload, at.segment, at.offset)
         })?;
-    let (last_seq, memtables) = gathering.finish()?;
-    let log = FoundLog { replayed, last_seq, memtables };
+    let (last_seq, sorted) = gathering.finish()?;
+    let log = FoundLog { replayed, last_seq, sorted };
     Ok(Surveyed { manifest: Some(manifest), log, tables, cache, maker })
 }
 

@@ -21,11 +21,47 @@ use alluvium_base::sync::Mutex;
 use alluvium_base::sync::atomic::{AtomicBool, Ordering};
 use alluvium_base::{KeyspaceId, Seq};
 use alluvium_manifest::{Cause, KeyspaceChange, Level, TableMeta, VersionEdit};
+use alluvium_memtable::Memtable;
 use alluvium_wal::LogEnd;
 
 use crate::Result;
 use crate::core::Core;
+use crate::gather::SortedMemtables;
+use crate::replay::Memtables;
 use crate::view::{ActiveMemtable, ImmutableMemtable, MemtableMaker, ReadView, TreeView};
+
+/// What the log held beyond the tables.
+#[derive(Debug)]
+pub(crate) enum Recovered {
+    /// All of it is durable, and its memtables take further writes.
+    Settled(Memtables),
+    /// Its memtables wait to be flushed.
+    Waiting(SortedMemtables),
+}
+
+impl Recovered {
+    /// The memtables that a keyspace begins with, which has everything up to `flushed` in tables; `last`
+    /// is the last sequence that was recovered.
+    pub(crate) fn take(
+        &mut self,
+        id: KeyspaceId,
+        (flushed, last): (Seq, Seq),
+        memtables: &MemtableMaker,
+    ) -> (ActiveMemtable, Vec<ImmutableMemtable>) {
+        let waiting = match self {
+            Self::Settled(filled) => {
+                let filled = filled.remove(&id);
+                return (filled.unwrap_or_else(|| memtables.make(flushed.next())), Vec::new());
+            }
+            Self::Waiting(sorted) => sorted.remove(&id),
+        };
+        let Some(sorted) = waiting else { return (memtables.make(flushed.next()), Vec::new()) };
+        let first = sorted.seq_range().map_or(flushed.next(), |(first, _)| first);
+        // Nothing of this process's log has to be durable for it.
+        let waiting = memtables.set_aside(sorted, (first, last), LogEnd::default());
+        (memtables.make(last.next()), vec![waiting])
+    }
+}
 
 /// Whether what was recovered is durable.
 #[derive(Debug)]
@@ -38,31 +74,10 @@ pub(crate) struct Unsettled {
 }
 
 impl Unsettled {
-    /// Everything up to `last` was recovered; `is_settled`: durably.
-    pub(crate) fn new(last: Seq, is_settled: bool) -> Self {
-        Self { last, is_settled: AtomicBool::new(is_settled), turn: Mutex::new(()) }
-    }
-
-    /// Where a recovered memtable goes: it takes further writes, or waits to be flushed. `flushed` is
-    /// up to where its keyspace has everything in tables.
-    pub(crate) fn place(
-        &self,
-        recovered: Option<ActiveMemtable>,
-        flushed: Seq,
-        memtables: &MemtableMaker,
-    ) -> (ActiveMemtable, Vec<ImmutableMemtable>) {
-        let Some(recovered) = recovered else {
-            return (memtables.make(flushed.next()), Vec::new());
-        };
-        if self.is_settled() {
-            return (recovered, Vec::new());
-        }
-        let ActiveMemtable { memtable, start, memory } = recovered;
-        let last = self.last;
-        // Nothing of this process's log has to be durable for it.
-        let log_end = LogEnd::default();
-        let waiting = ImmutableMemtable { memtable, start, last, log_end, memory };
-        (memtables.make(last.next()), vec![waiting])
+    /// Everything up to `last` was recovered.
+    pub(crate) fn new(last: Seq, recovered: &Recovered) -> Self {
+        let is_settled = AtomicBool::new(matches!(recovered, Recovered::Settled(_)));
+        Self { last, is_settled, turn: Mutex::new(()) }
     }
 
     #[inline]

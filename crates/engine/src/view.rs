@@ -17,7 +17,7 @@ use alluvium_base::key::key_prefix;
 use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::{FileNumber, KeyspaceId, Seq};
 use alluvium_manifest::Version;
-use alluvium_memtable::{Memtable, MemtablePool, PackedMemtable};
+use alluvium_memtable::{Memtable, MemtablePool, PackedMemtable, SortedMemtable, WritableMemtable};
 use alluvium_table::{BlockCache, MemoryUse, Reservation, Table};
 use alluvium_wal::LogEnd;
 
@@ -89,7 +89,7 @@ pub(crate) struct TreeView {
 /// The memtable that takes writes.
 #[derive(Clone, Debug)]
 pub(crate) struct ActiveMemtable {
-    pub(crate) memtable: Arc<dyn Memtable>,
+    pub(crate) memtable: Arc<dyn WritableMemtable>,
     /// No entry in it has a smaller sequence.
     pub(crate) start: Seq,
     /// What it takes of the memory budget, as of the last [`reserve`](Self::reserve).
@@ -110,6 +110,30 @@ impl MemtableMaker {
         let memory = Arc::new(self.cache.reserve(MemoryUse::Memtables));
         let memtable = PackedMemtable::with_pool(Arc::clone(&self.pool));
         ActiveMemtable { memtable: Arc::new(memtable), start, memory }
+    }
+
+    /// A memtable that takes writes, with those of `sorted` in it; `None` if there are none.
+    pub(crate) fn fill(&self, sorted: &SortedMemtable) -> Option<ActiveMemtable> {
+        let (start, _) = sorted.seq_range()?;
+        let active = self.make(start);
+        for (buffer, key, value, seq, kind) in sorted.writes() {
+            active.memtable.insert(buffer, key, value, seq, kind);
+        }
+        active.reserve();
+        Some(active)
+    }
+
+    /// `sorted`, which has the writes from `start` to `last`, as one that waits to be flushed. The log
+    /// has them up to `log_end`.
+    pub(crate) fn set_aside(
+        &self,
+        sorted: SortedMemtable,
+        (start, last): (Seq, Seq),
+        log_end: LogEnd,
+    ) -> ImmutableMemtable {
+        let memory = Arc::new(self.cache.reserve(MemoryUse::Memtables));
+        memory.set(sorted.memory_bytes());
+        ImmutableMemtable { memtable: Arc::new(sorted), start, last, log_end, memory }
     }
 }
 
@@ -165,6 +189,14 @@ impl TreeView {
         self.immutable.len() + 1 >= self.options.max_write_buffers && self.is_full()
     }
 
+    /// Its memtables that have entries, newest first.
+    pub(crate) fn memtables(&self) -> impl Iterator<Item = Arc<dyn Memtable>> {
+        let active = &self.active.memtable;
+        let active = (!active.is_empty()).then(|| Arc::clone(active) as Arc<dyn Memtable>);
+        let waiting = self.immutable.iter().map(|waiting| &waiting.memtable);
+        active.into_iter().chain(waiting.filter(|memtable| !memtable.is_empty()).cloned())
+    }
+
     /// Memory held by its memtables, in bytes.
     pub(crate) fn memtable_bytes(&self) -> u64 {
         let waiting: usize = self.immutable.iter().map(|waiting| waiting.memory.bytes()).sum();
@@ -179,6 +211,35 @@ impl TreeView {
         let ActiveMemtable { memtable, start, memory } = full;
         tree.immutable.insert(0, ImmutableMemtable { memtable, start, last, log_end, memory });
         tree
+    }
+}
+
+impl TreeView {
+    /// The view with `sorted` as its newest memtable but for an empty active one. The log ended at
+    /// `log_end` before its writes.
+    pub(crate) fn with_sorted(
+        &self,
+        sorted: ImmutableMemtable,
+        log_end: LogEnd,
+        memtables: &MemtableMaker,
+    ) -> Self {
+        let mut tree = if self.active.start < sorted.start {
+            // A writer between log and memtable counts too: `start` tells what may still come.
+            self.rotated(sorted.start.prev(), log_end, memtables)
+        } else {
+            self.clone()
+        };
+        // Another one even where it was empty: by that a conditional write sees that much has changed.
+        tree.active = memtables.make(sorted.last.next());
+        let at = if is_planted(Bug::LargeBatchBehindOlder) { tree.immutable.len() } else { 0 };
+        tree.immutable.insert(at, sorted);
+        tree
+    }
+
+    /// Whether a memtable with writes in it, and the active one with its own, may wait for a flush
+    /// together with those that do.
+    pub(crate) fn has_room_for_sorted(&self) -> bool {
+        self.immutable.len() + 2 <= self.options.max_write_buffers
     }
 }
 

@@ -21,9 +21,10 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`memtable`] | the trait: what the engine sees |
+//! | [`memtable`] | the traits: what the engine sees |
 //! | [`packed`] | sorted leaves of entries, indexed by a skiplist: the fast one |
 //! | [`skiplist`] | one skiplist node per entry: the plain one |
+//! | [`sorted`] | writes that came all together, sorted at once: takes no others |
 //! | `leaf` | a sorted run of entries in a few cache lines |
 //! | `place` | where an entry belongs, and the entry itself |
 //! | `cursor` | an owned cursor over any memtable, in chunks |
@@ -40,8 +41,10 @@ pub mod packed;
 mod place;
 mod pool;
 pub mod skiplist;
+pub mod sorted;
 
-pub use memtable::{MemEntry, Memtable};
+pub use memtable::{MemEntry, Memtable, WritableMemtable};
 pub use packed::PackedMemtable;
 pub use pool::MemtablePool;
 pub use skiplist::SkiplistMemtable;
+pub use sorted::{SortedEntry, SortedMemtable};

@@ -1,4 +1,4 @@
-//! The trait: what the engine sees of a memtable.
+//! The traits: what the engine sees of a memtable, and of one that takes writes.
 
 use std::fmt::Debug;
 use std::ops::Range;
@@ -17,18 +17,10 @@ pub struct MemEntry {
     pub value: Bytes,
 }
 
-/// A sorted buffer of writes that many threads fill and read at once.
+/// A sorted buffer of writes that many threads read at once.
 ///
 /// No method fails: what can go wrong with an entry is checked when its batch is built or read.
 pub trait Memtable: Send + Sync + Debug {
-    /// Adds the entry whose user key and stored value are these ranges of `batch`, which it keeps
-    /// alive or copies them from. It is seen by every call that starts after this one returned.
-    ///
-    /// # Panics
-    /// When (user key, `seq`) is there already, a range does not lie in `batch`, or `batch` is
-    /// larger than 4 GiB (a write batch is at most 1 GiB).
-    fn insert(&self, batch: &Bytes, key: Range<usize>, value: Range<usize>, seq: Seq, kind: Kind);
-
     /// The newest version of `user_key` at or before `at`. Allocates nothing.
     fn get(&self, user_key: &[u8], at: Seq) -> Option<MemEntry>;
 
@@ -53,4 +45,15 @@ pub trait Memtable: Send + Sync + Debug {
     /// The lowest and the highest sequence inserted, or `None` when it is empty. Exact once no
     /// insertion is under way.
     fn seq_range(&self) -> Option<(Seq, Seq)>;
+}
+
+/// A memtable that many threads fill while others read it.
+pub trait WritableMemtable: Memtable {
+    /// Adds the entry whose user key and stored value are these ranges of `batch`, which it keeps
+    /// alive or copies them from. It is seen by every call that starts after this one returned.
+    ///
+    /// # Panics
+    /// When (user key, `seq`) is there already, a range does not lie in `batch`, or `batch` is
+    /// larger than 4 GiB (a write batch is at most 1 GiB).
+    fn insert(&self, batch: &Bytes, key: Range<usize>, value: Range<usize>, seq: Seq, kind: Kind);
 }

@@ -34,7 +34,7 @@ use crate::chunks::{Chunks, MOST_COPIED_BYTES};
 use crate::cursor::{Cursor, Runs};
 use crate::leaf::Leaf;
 use crate::ledger::{Ledger, allocated, batch_share, node_bytes};
-use crate::memtable::{MemEntry, Memtable};
+use crate::memtable::{MemEntry, Memtable, WritableMemtable};
 use crate::place::{Entry, Place};
 use crate::pool::MemtablePool;
 
@@ -133,7 +133,7 @@ impl Default for PackedMemtable {
     }
 }
 
-impl Memtable for PackedMemtable {
+impl WritableMemtable for PackedMemtable {
     fn insert(&self, batch: &Bytes, key: Range<usize>, value: Range<usize>, seq: Seq, kind: Kind) {
         if batch.len() > MOST_COPIED_BYTES {
             self.insert_entry(Entry::new(batch.clone(), &key, &value, seq, kind));
@@ -145,7 +145,9 @@ impl Memtable for PackedMemtable {
         self.insert_entry(Entry::new(copy, &key, &value, seq, kind));
         self.ledger.count_entry(taken_bytes, seq);
     }
+}
 
+impl Memtable for PackedMemtable {
     fn get(&self, user_key: &[u8], at: Seq) -> Option<MemEntry> {
         let at = if is_planted(Bug::MemtableOverwrites) { Seq::MAX } else { at };
         let mut place = Place::new(user_key, at);

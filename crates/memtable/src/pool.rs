@@ -106,7 +106,7 @@ mod tests {
     use alluvium_base::{Bytes, Kind, Seq};
 
     use super::*;
-    use crate::{Memtable, PackedMemtable};
+    use crate::{Memtable, PackedMemtable, WritableMemtable};
 
     fn fill(pool: &Arc<MemtablePool>, count: u32) -> PackedMemtable {
         let memtable = PackedMemtable::with_pool(Arc::clone(pool));

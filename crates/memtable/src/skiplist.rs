@@ -18,7 +18,7 @@ use crossbeam_skiplist::SkipSet;
 
 use crate::cursor::{Cursor, Runs};
 use crate::ledger::{Ledger, batch_share, node_bytes};
-use crate::memtable::{MemEntry, Memtable};
+use crate::memtable::{MemEntry, Memtable, WritableMemtable};
 use crate::place::{Entry, Place};
 
 /// A memtable of one skiplist node per entry.
@@ -40,7 +40,7 @@ impl Default for SkiplistMemtable {
     }
 }
 
-impl Memtable for SkiplistMemtable {
+impl WritableMemtable for SkiplistMemtable {
     #[inline]
     fn insert(&self, batch: &Bytes, key: Range<usize>, value: Range<usize>, seq: Seq, kind: Kind) {
         let memory_bytes = node_bytes(size_of::<Entry>()) + batch_share(batch.len(), &key, &value);
@@ -49,7 +49,9 @@ impl Memtable for SkiplistMemtable {
         assert!(stored.is_of(batch, &key), "two entries share a user key and sequence {seq}");
         self.ledger.count_entry(memory_bytes, seq);
     }
+}
 
+impl Memtable for SkiplistMemtable {
     #[inline]
     fn get(&self, user_key: &[u8], at: Seq) -> Option<MemEntry> {
         let entry = self.entries.lower_bound(Bound::Included(&Place::new(user_key, at)))?;

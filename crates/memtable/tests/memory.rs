@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use alluvium_base::{BatchReader, Bytes, KeyspaceId, Seq, WriteBatch};
-use alluvium_memtable::{Memtable, PackedMemtable, SkiplistMemtable};
+use alluvium_memtable::{PackedMemtable, SkiplistMemtable, WritableMemtable};
 
 /// Counts what is allocated, each request rounded up to 16 bytes as allocators do.
 struct Counting;
@@ -89,7 +89,7 @@ fn batch_of(load: &Load, first: u64, random: &mut fastrand::Rng) -> Bytes {
     Bytes::from(batch.into_bytes().to_vec().into_boxed_slice())
 }
 
-fn fill(memtable: &dyn Memtable, load: &Load, seed: u64) {
+fn fill(memtable: &dyn WritableMemtable, load: &Load, seed: u64) {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut seq = 0;
     for _ in 0..load.batch_count {
@@ -102,7 +102,7 @@ fn fill(memtable: &dyn Memtable, load: &Load, seed: u64) {
     }
 }
 
-type Make = fn() -> Arc<dyn Memtable>;
+type Make = fn() -> Arc<dyn WritableMemtable>;
 
 #[test]
 fn memory_is_within_a_tenth_of_what_the_allocator_hands_out() {

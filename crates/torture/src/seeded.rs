@@ -351,6 +351,7 @@ fn likely(bug: Bug) -> &'static str {
         | Bug::FilterLeavesOutKey
         | Bug::DropNotLogged
         | Bug::WaitingMemtableForgotten
+        | Bug::LargeBatchBehindOlder
         | Bug::LockRemovedByLoser
         | Bug::MemtableOverwrites
         | Bug::SnapshotTooEarly

@@ -12,7 +12,7 @@ use alluvium_base::fs::LockGuard;
 use alluvium_base::{BatchEntry, Bytes, FileName, FileNumber, FileNumbers, Fs, KeyspaceId, Seq};
 use alluvium_compaction::{Below, GcContext, Output, write_tables};
 use alluvium_manifest::{Cause, KeyspaceChange, Level, Manifest, State, TableMeta, VersionEdit};
-use alluvium_memtable::{Memtable, PackedMemtable};
+use alluvium_memtable::{Memtable, PackedMemtable, WritableMemtable};
 use alluvium_table::BlockCache;
 
 use super::merge::{Input, Outcome, Rank, SalvageMerge};
@@ -31,7 +31,7 @@ pub(super) struct Target {
     numbers: FileNumbers,
     now_ms: u64,
     /// Entries of the log that wait to be spilled.
-    memtables: BTreeMap<KeyspaceId, Arc<dyn Memtable>>,
+    memtables: BTreeMap<KeyspaceId, Arc<PackedMemtable>>,
     spilled: BTreeMap<KeyspaceId, Vec<Input>>,
     /// How much memory they may take, in bytes.
     memory_bytes: u64,

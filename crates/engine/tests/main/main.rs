@@ -8,6 +8,7 @@
 
 mod basics;
 mod keyspaces;
+mod large_batches;
 mod queues;
 mod relief;
 mod reopen;

@@ -8,10 +8,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use alluvium_base::{BatchReader, Bytes, InternalIterator, KeyspaceId, Kind, Seq, WriteBatch};
-use alluvium_memtable::{Memtable, PackedMemtable, SkiplistMemtable};
+use alluvium_memtable::{PackedMemtable, SkiplistMemtable, WritableMemtable};
 
-/// Every memtable there is, empty, with its name.
-fn every_memtable() -> Vec<(&'static str, Arc<dyn Memtable>)> {
+/// Every memtable that takes writes, empty, with its name.
+fn every_memtable() -> Vec<(&'static str, Arc<dyn WritableMemtable>)> {
     vec![
         ("skiplist", Arc::new(SkiplistMemtable::new())),
         ("packed", Arc::new(PackedMemtable::new())),
@@ -27,7 +27,7 @@ fn one_put(key: &[u8], value: &[u8]) -> (Bytes, Range<usize>, Range<usize>) {
     (batch, entry.key, entry.value)
 }
 
-fn put(memtable: &dyn Memtable, key: &[u8], seq: u64, value: &[u8]) {
+fn put(memtable: &dyn WritableMemtable, key: &[u8], seq: u64, value: &[u8]) {
     let (batch, key, value) = one_put(key, value);
     memtable.insert(&batch, key, value, Seq::new(seq), Kind::Put);
 }

@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use alluvium_base::{BatchReader, KeyspaceId, Kind, Seq, WriteBatch};
-use alluvium_memtable::Memtable;
+use alluvium_base::{BatchEntry, BatchReader, Bytes, KeyspaceId, Kind, Seq, WriteBatch};
+use alluvium_memtable::{Memtable, SortedEntry, SortedMemtable};
 use proptest::prelude::*;
 
 use crate::{every_memtable, put, rest};
@@ -53,10 +53,16 @@ fn any_arrival() -> impl Strategy<Value = Arrival> {
     ])
 }
 
-/// Applies `batches` to both, the first write at sequence 1.
-fn fill(memtable: &dyn Memtable, batches: &[Vec<Write>], arrival: Arrival) -> Model {
+/// A write, the batch it is of, and its sequence.
+type Arrived = (Vec<u8>, u64, Bytes, BatchEntry);
+
+/// A memtable, and its name.
+type Filled = (&'static str, Arc<dyn Memtable>);
+
+/// Every memtable there is, filled with `batches`, the first write at sequence 1; and what they hold.
+fn every_filled(batches: &[Vec<Write>], arrival: Arrival) -> (Vec<Filled>, Model) {
     let mut model = Model::new();
-    let mut arrivals = Vec::new();
+    let mut arrivals: Vec<Arrived> = Vec::new();
     let mut seq = 1;
     for writes in batches {
         let mut batch = WriteBatch::new();
@@ -83,10 +89,25 @@ fn fill(memtable: &dyn Memtable, batches: &[Vec<Write>], arrival: Arrival) -> Mo
         Arrival::SortedByKey => arrivals.sort_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1))),
         Arrival::SortedBackwards => arrivals.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1))),
     }
-    for (_, seq, batch, entry) in arrivals {
-        memtable.insert(&batch, entry.key, entry.value, Seq::new(seq), entry.kind);
+    let mut filled: Vec<Filled> = vec![("sorted", Arc::new(sorted(&arrivals)))];
+    for (name, memtable) in every_memtable() {
+        for (_, seq, batch, entry) in arrivals.iter().cloned() {
+            memtable.insert(&batch, entry.key, entry.value, Seq::new(seq), entry.kind);
+        }
+        filled.push((name, memtable));
     }
-    model
+    (filled, model)
+}
+
+/// A memtable of writes whose place in the order was told it afterwards.
+fn sorted(arrivals: &[Arrived]) -> SortedMemtable {
+    let entries = arrivals.iter().zip(0..).map(|((_, seq, batch, entry), buffer)| {
+        let (key, value) = (entry.key.clone(), entry.value.clone());
+        SortedEntry::new((buffer, batch), key, value, Seq::new(seq - 1), entry.kind)
+    });
+    let entries = entries.collect();
+    SortedMemtable::new(arrivals.iter().map(|arrived| arrived.2.clone()).collect(), entries)
+        .shifted(1)
 }
 
 fn batches() -> impl Strategy<Value = Vec<Vec<Write>>> {
@@ -128,8 +149,8 @@ proptest! {
         arrival in any_arrival(),
         lookups in prop::collection::vec((any_key(), any_seq()), 0..200),
     ) {
-        for (name, memtable) in every_memtable() {
-            let model = fill(&*memtable, &batches, arrival);
+        let (filled, model) = every_filled(&batches, arrival);
+        for (name, memtable) in filled {
             let present = model.keys().map(|(key, Reverse(seq))| (key.clone(), *seq));
             for (key, at) in present.chain(lookups.iter().cloned()) {
                 let expected = model
@@ -155,8 +176,8 @@ proptest! {
         arrival in any_arrival(),
         moves in prop::collection::vec(any_move(), 0..60),
     ) {
-        for (name, memtable) in every_memtable() {
-            let model = fill(&*memtable, &batches, arrival);
+        let (filled, model) = every_filled(&batches, arrival);
+        for (name, memtable) in filled {
             let entries: Vec<_> = model.iter().collect();
             let mut cursor = memtable.iter();
             prop_assert!(!cursor.is_valid());
@@ -284,5 +305,23 @@ fn a_large_value_that_is_found_shares_its_batch() {
         let expected = batch[value.clone()].as_ptr();
         memtable.insert(&batch, key, value, Seq::new(1), Kind::Put);
         assert_eq!(memtable.get(b"k", Seq::MAX).expect("there").value.as_ptr(), expected);
+    }
+}
+
+/// Many versions of one key, and keys that begin alike, reach over many samples.
+#[test]
+fn a_sorted_memtable_finds_its_way_among_equal_prefixes() {
+    let puts = |key: &str| Write::Put(key.as_bytes().to_vec(), Vec::new());
+    let mut writes: Vec<_> = (0..500).map(|n| puts(&format!("the same {n:03}"))).collect();
+    writes.extend((0..500).map(|_| puts("hot")));
+    let (filled, _) = every_filled(&[writes], Arrival::InOrder);
+    let (name, memtable) = &filled[0];
+    assert_eq!(*name, "sorted");
+    for n in 0..500u64 {
+        let found = memtable.get(format!("the same {n:03}").as_bytes(), Seq::MAX);
+        assert_eq!(found.expect("it is there").seq, Seq::new(n + 1));
+        assert_eq!(memtable.get(b"the same", Seq::MAX), None);
+        let found = memtable.get(b"hot", Seq::new(501 + n)).expect("it is there");
+        assert_eq!(found.seq, Seq::new(501 + n));
     }
 }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use alluvium_base::{Clock, Kind, Seq, SystemClock};
-use alluvium_memtable::Memtable;
+use alluvium_memtable::WritableMemtable;
 
 use crate::{every_memtable, one_put};
 
@@ -27,7 +27,7 @@ const SHAPES: [Shape; 3] = [
 /// What is measured, in nanoseconds an entry.
 const WHAT: [&str; 6] = ["insert", "get", "get absent", "scan", "scan back", "drop"];
 
-fn measure(memtable: Arc<dyn Memtable>, shape: Shape, seed: u64) -> [u64; WHAT.len()] {
+fn measure(memtable: Arc<dyn WritableMemtable>, shape: Shape, seed: u64) -> [u64; WHAT.len()] {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut keys: Vec<Key> = (0..ENTRY_COUNT).map(|n| shape.1(n, &mut random)).collect();
     let absent: Vec<Key> =

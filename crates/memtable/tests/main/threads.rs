@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use alluvium_base::Seq;
-use alluvium_memtable::Memtable;
+use alluvium_memtable::WritableMemtable;
 
 use crate::{every_memtable, put};
 
@@ -29,7 +29,7 @@ fn nth_seq(writer: u64, n: u64) -> u64 {
 }
 
 /// Each writer publishes how far it is; a reader must find everything published before it looked.
-fn check_published(memtable: &dyn Memtable, published: &[AtomicU64], seed: u64) {
+fn check_published(memtable: &dyn WritableMemtable, published: &[AtomicU64], seed: u64) {
     let mut random = fastrand::Rng::with_seed(seed);
     loop {
         let counts: Vec<u64> = published.iter().map(|p| p.load(Ordering::Acquire)).collect();
@@ -50,7 +50,7 @@ fn check_published(memtable: &dyn Memtable, published: &[AtomicU64], seed: u64) 
 }
 
 /// Scans both ways while entries come in: strict order, and nothing published before is missed.
-fn check_scans(memtable: &Arc<dyn Memtable>, published: &[AtomicU64]) {
+fn check_scans(memtable: &Arc<dyn WritableMemtable>, published: &[AtomicU64]) {
     let mut is_done = false;
     while !is_done {
         let before: u64 = published.iter().map(|p| p.load(Ordering::Acquire)).sum();

@@ -35,6 +35,10 @@ pub(crate) trait Runs: Send + Sync + 'static {
 const FIRST_CHUNK: usize = 8;
 const LONGEST_CHUNK: usize = 128;
 
+/// How many entries ahead of itself a cursor asks for their bytes: neighbours in order, they lie anywhere
+/// in memory.
+pub(crate) const ASKED_AHEAD: usize = 8;
+
 /// See the module's documentation.
 pub(crate) struct Cursor<M> {
     memtable: Arc<M>,
@@ -57,6 +61,7 @@ impl<M: Runs> Cursor<M> {
         self.memtable.ascend(start, self.next_chunk_len, &mut self.chunk);
         self.at = 0;
         self.next_chunk_len = (self.next_chunk_len * 2).min(LONGEST_CHUNK);
+        self.chunk.iter().take(ASKED_AHEAD).for_each(Entry::ask_for_bytes);
     }
 
     /// Stands on the last entry before `end`, or on the last of all.
@@ -122,6 +127,9 @@ impl<M: Runs> InternalIterator for Cursor<M> {
         assert!(self.is_valid(), "next() needs an entry to start from");
         if self.at + 1 < self.chunk.len() {
             self.at += 1;
+            if let Some(later) = self.chunk.get(self.at + ASKED_AHEAD) {
+                later.ask_for_bytes();
+            }
         } else if let Some(edge) = self.chunk.pop() {
             self.load_ascending(Bound::Excluded(edge.place()));
         }

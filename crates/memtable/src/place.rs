@@ -22,6 +22,7 @@ use std::cmp::Ordering;
 use std::ops::Range;
 
 use alluvium_base::key::key_prefix;
+use alluvium_base::prefetch::{LINE_BYTES, prefetch};
 use alluvium_base::{Bytes, InternalKey, Kind, Seq};
 
 use crate::memtable::MemEntry;
@@ -209,6 +210,13 @@ impl Entry {
         self.place.source.slice(self.value_range())
     }
 
+    /// Asks for the cache lines that key and value lie in.
+    #[inline]
+    pub(crate) fn ask_for_bytes(&self) {
+        let bytes = self.place.source.bytes().as_ptr().addr();
+        ask_for_lines(bytes, self.place.key_start as usize, self.value_range().end);
+    }
+
     /// What a lookup that found this entry answers.
     #[inline]
     pub(crate) fn found(&self) -> MemEntry {
@@ -256,6 +264,15 @@ impl<'a> Borrow<Place<'a>> for Entry {
     #[inline]
     fn borrow(&self) -> &Place<'a> {
         &self.place
+    }
+}
+
+/// Asks for the first few cache lines from `start` to `end` of the bytes at address `bytes`.
+#[inline]
+pub(crate) fn ask_for_lines(bytes: usize, start: usize, end: usize) {
+    const FEW: usize = 4;
+    for line in (start..end).step_by(LINE_BYTES).take(FEW) {
+        prefetch(bytes.wrapping_add(line));
     }
 }
 

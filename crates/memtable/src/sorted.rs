@@ -17,17 +17,15 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use alluvium_base::key::key_prefix;
-use alluvium_base::prefetch::{LINE_BYTES, prefetch};
 use alluvium_base::{Bytes, InternalIterator, InternalKey, Kind, Result, Seq};
 
+use crate::cursor::ASKED_AHEAD;
 use crate::ledger::allocated;
 use crate::memtable::{MemEntry, Memtable};
+use crate::place::ask_for_lines;
 
 /// Entries to a sample.
 const GROUP: usize = 64;
-/// How many entries ahead of itself a cursor asks for their bytes, and for how many cache lines of each.
-const ASKED_AHEAD: usize = 8;
-const ASKED_LINES: usize = 4;
 
 /// One write of a [`SortedMemtable`], and where its bytes are.
 #[derive(Clone, Copy, Debug)]
@@ -173,10 +171,7 @@ impl SortedMemtable {
     fn ask_for(&self, index: usize) {
         let Some(entry) = self.entries.get(index) else { return };
         let bytes = self.buffers[entry.buffer as usize].as_ptr().addr();
-        let lines = entry.key_range().start..entry.value_range().end;
-        for line in lines.step_by(LINE_BYTES).take(ASKED_LINES) {
-            prefetch(bytes.wrapping_add(line));
-        }
+        ask_for_lines(bytes, entry.key_range().start, entry.value_range().end);
     }
 }
 

@@ -1,8 +1,8 @@
 //! The sorted write buffer of Alluvium: a concurrent skiplist.
 //!
 //! A memtable takes every write of a keyspace until it is full, answers reads meanwhile, and is
-//! then read once from end to end to become a table. It copies nothing: an entry is a key and a
-//! value *inside* an encoded write batch, which it keeps alive.
+//! then read once from end to end to become a table. Small entries are copied side by side; a large
+//! one is a key and a value *inside* an encoded write batch, which it keeps alive:
 //!
 //! ```text
 //!   write batch   [count│put k1 v1│put k9 v9│delete k4]      one buffer, also the log's payload

@@ -135,7 +135,7 @@ impl Default for PackedMemtable {
 
 impl WritableMemtable for PackedMemtable {
     fn insert(&self, batch: &Bytes, key: Range<usize>, value: Range<usize>, seq: Seq, kind: Kind) {
-        if batch.len() > MOST_COPIED_BYTES {
+        if key.len() + value.len() > MOST_COPIED_BYTES {
             self.insert_entry(Entry::new(batch.clone(), &key, &value, seq, kind));
             self.ledger.count_entry(batch_share(batch.len(), &key, &value), seq);
             return;

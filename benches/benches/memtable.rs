@@ -5,20 +5,20 @@ use std::sync::Arc;
 
 use alluvium_base::Seq;
 use alluvium_benches::{criterion, key, put, shuffled, value, walk, walk_back};
-use alluvium_memtable::{Memtable, PackedMemtable, SkiplistMemtable};
+use alluvium_memtable::{PackedMemtable, SkiplistMemtable, WritableMemtable};
 use alluvium_testkit::SeededRandom;
 use criterion::{BatchSize, Criterion, Throughput};
 
 const ENTRIES: u64 = 50_000;
 
-type Make = fn() -> Arc<dyn Memtable>;
+type Make = fn() -> Arc<dyn WritableMemtable>;
 
 const MEMTABLES: [(&str, Make); 2] = [
-    ("packed", || Arc::new(PackedMemtable::new())),
+    ("packed", || Arc::new(PackedMemtable::with_pool(Arc::default(), 512 << 10))),
     ("skiplist", || Arc::new(SkiplistMemtable::new())),
 ];
 
-fn fill(memtable: &dyn Memtable, order: &[u64]) {
+fn fill(memtable: &dyn WritableMemtable, order: &[u64]) {
     let value = value(&mut SeededRandom::new(1));
     for (&n, seq) in order.iter().zip(1..) {
         put(memtable, &key(n), seq, &value);
@@ -31,7 +31,7 @@ fn measure(criterion: &mut Criterion, (name, make): (&str, Make)) {
     group.throughput(Throughput::Elements(ENTRIES));
     for (order, numbers) in [("ascending", &ascending), ("random", &random)] {
         group.bench_function(format!("insert {order}"), |bencher| {
-            let insert = |memtable: Arc<dyn Memtable>| {
+            let insert = |memtable: Arc<dyn WritableMemtable>| {
                 fill(&*memtable, numbers);
                 memtable
             };

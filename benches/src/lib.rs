@@ -19,7 +19,7 @@ use alluvium_base::{
     BatchReader, Bytes, File, FileNumber, Fs, InternalIterator, InternalKey, KeyspaceId, Kind,
     MemFs, Seq, WriteBatch,
 };
-use alluvium_memtable::Memtable;
+use alluvium_memtable::WritableMemtable;
 use alluvium_table::{BlockCache, Table, TableBuilder, TableOptions};
 use alluvium_testkit::{Choices, SeededRandom};
 use criterion::Criterion;
@@ -72,7 +72,7 @@ pub fn shuffled(count: u64) -> Vec<u64> {
 }
 
 /// Puts one entry into a memtable, as a write of one does.
-pub fn put(memtable: &dyn Memtable, key: &[u8], seq: u64, value: &[u8]) {
+pub fn put(memtable: &dyn WritableMemtable, key: &[u8], seq: u64, value: &[u8]) {
     let mut batch = WriteBatch::with_capacity(key.len() + value.len() + 16);
     batch.put(KeyspaceId::DEFAULT, key, value).expect("within the limits");
     let batch = batch.into_bytes();

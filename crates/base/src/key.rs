@@ -16,6 +16,7 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::error::{Error, Result};
 
@@ -83,6 +84,13 @@ impl fmt::Display for Seq {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.0)
     }
+}
+
+/// The hash of a user key that filters and tags are made from: XXH3, 64 bits, seed 0. Part of the
+/// format of tables.
+#[inline]
+pub fn hash_key(user_key: &[u8]) -> u64 {
+    xxh3_64(user_key)
 }
 
 /// What an entry does. The numbers are in files for ever.

@@ -135,6 +135,8 @@ bugs! {
     LogReleasedTooFar, None, "";
     /// A keyspace whose memtable waits to be flushed counts as flushed.
     WaitingMemtableForgotten, None, "";
+    /// A memtable's filter does not know all keys.
+    MemtableFilterIncomplete, None, "";
     /// A large batch, a memtable of its own, goes behind those with older writes.
     LargeBatchBehindOlder, None, "";
     /// A write is published before it is in the memtable.

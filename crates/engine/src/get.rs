@@ -25,10 +25,11 @@ impl From<TableEntry> for Found {
 impl TreeView {
     /// The newest entry of `user_key` at or before `at`, of whatever kind.
     pub(crate) fn find(&self, user_key: &[u8], at: Seq) -> Result<Option<Found>> {
-        if let Some(found) = self.find_in_memory(user_key, at) {
+        let hash = hash_key(user_key);
+        if let Some(found) = self.find_in_memory(user_key, hash, at) {
             return Ok(Some(found));
         }
-        self.find_in_tables(user_key, hash_key(user_key), at)
+        self.find_in_tables(user_key, hash, at)
     }
 
     /// [`find`](Self::find) among the tables alone; `hash` is the key's.
@@ -46,13 +47,14 @@ impl TreeView {
         Ok(None)
     }
 
-    /// [`find`](Self::find) among the memtables alone.
-    pub(crate) fn find_in_memory(&self, user_key: &[u8], at: Seq) -> Option<Found> {
+    /// [`find`](Self::find) among the memtables alone; `hash` is the key's.
+    pub(crate) fn find_in_memory(&self, user_key: &[u8], hash: u64, at: Seq) -> Option<Found> {
         let active = &self.active.memtable;
-        let in_active = if active.is_empty() { None } else { active.get(user_key, at) };
+        let is_asked = !active.is_empty() && active.may_contain(hash);
+        let in_active = if is_asked { active.get(user_key, at) } else { None };
         let waiting = self.immutable.iter().map(|waiting| &waiting.memtable);
         in_active
-            .or_else(|| waiting.filter(|m| !m.is_empty()).find_map(|m| m.get(user_key, at)))
+            .or_else(|| waiting.filter(|m| m.may_contain(hash)).find_map(|m| m.get(user_key, at)))
             .map(|entry| Found { seq: entry.seq, kind: entry.kind, stored: entry.value })
     }
 

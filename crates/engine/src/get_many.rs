@@ -49,7 +49,10 @@ impl TreeView {
         let mut group = Vec::with_capacity(keys.len().min(GROUP));
         for keys in keys.chunks(GROUP) {
             group.clear();
-            group.extend(keys.iter().map(|key| self.begin(key.as_ref(), at)));
+            group.extend(keys.iter().map(|key| self.begin(key.as_ref())));
+            for lookup in &mut group {
+                self.look_into_memory(lookup, at);
+            }
             for lookup in &mut group {
                 self.locate(lookup);
             }
@@ -64,14 +67,21 @@ impl TreeView {
         Ok(values)
     }
 
-    /// Looks into the memtables, and asks for the filters.
-    fn begin<'a>(&'a self, key: &'a [u8], at: Seq) -> Lookup<'a> {
-        let found = self.find_in_memory(key, at);
+    /// Asks for the filters of memtables.
+    fn begin<'a>(&self, key: &'a [u8]) -> Lookup<'a> {
         let hash = hash_key(key);
+        self.active.memtable.ask_for_filter(hash);
+        self.immutable.iter().for_each(|waiting| waiting.memtable.ask_for_filter(hash));
+        Lookup { key, hash, state: State::Decided(None) }
+    }
+
+    /// Looks into the memtables, and asks for the filters of tables.
+    fn look_into_memory(&self, lookup: &mut Lookup<'_>, at: Seq) {
+        let found = self.find_in_memory(lookup.key, lookup.hash, at);
         if found.is_none() {
-            self.tables_of(key).for_each(|table| table.ask_for_filter(hash));
+            self.tables_of(lookup.key).for_each(|table| table.ask_for_filter(lookup.hash));
         }
-        Lookup { key, hash, state: State::Decided(found) }
+        lookup.state = State::Decided(found);
     }
 
     /// Finds the newest table that may hold the key, and the block in it.

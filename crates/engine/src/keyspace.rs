@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use alluvium_base::key::hash_key;
 use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::{Bytes, KeyspaceId, Seq, WriteBatch};
 
@@ -187,7 +188,8 @@ fn is_unchanged(current: &ReadView, read: &TreeView, key: &[u8], seq: Seq) -> bo
     // With the same active memtable, none was added to the others.
     let is_same_memory = Arc::ptr_eq(&tree.active.memtable, &read.active.memtable)
         && tree.immutable.len() == read.immutable.len();
-    is_same_memory && tree.find_in_memory(key, Seq::MAX).is_none_or(|newest| newest.seq <= seq)
+    let newest = || tree.find_in_memory(key, hash_key(key), Seq::MAX);
+    is_same_memory && newest().is_none_or(|newest| newest.seq <= seq)
 }
 
 impl Condition {
@@ -238,7 +240,7 @@ mod tests {
     fn a_flush_between_read_and_write_makes_the_writer_read_again() {
         let cache = alluvium_table::BlockCache::new(0);
         let memtables = crate::view::MemtableMaker { cache, pool: Arc::default() };
-        let active = memtables.make(Seq::new(1));
+        let active = memtables.make(Seq::new(1), &crate::KeyspaceOptions::default());
         let tree = TreeView {
             id: alluvium_base::KeyspaceId::DEFAULT,
             name: "default".into(),

@@ -54,11 +54,12 @@ impl Core {
             added: Vec::new(),
         });
         self.apply(&mut manifest, edit)?;
+        let options = options.within(self.memory);
         let tree = TreeView {
             id,
             name: name.into(),
-            options: Arc::new(options.within(self.memory)),
-            active: self.memtables.make(last.next()),
+            active: self.memtables.make(last.next(), &options),
+            options: Arc::new(options),
             immutable: Vec::new(),
             version: Arc::new(Version::default()),
             tables: Arc::new(OpenTables::default()),

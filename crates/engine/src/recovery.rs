@@ -157,7 +157,8 @@ fn end_log(
     // power cut right then.
     renew(fs, dir, &replayed)?;
     let memtables = if let Some(sorted) = sorted {
-        let fill = |(id, sorted)| Some((id, maker.fill(&sorted)?));
+        let options = keyspace_options(builder, manifest)?;
+        let fill = |(id, sorted)| Some((id, maker.fill(&sorted, &options[&id])?));
         sorted.into_iter().filter_map(fill).collect()
     } else {
         let (last, memtables) = replay_again(builder, numbers, manifest, maker, &replayed)?;
@@ -179,7 +180,7 @@ fn replay_again(
     found: &Replayed,
 ) -> Result<(Seq, Memtables)> {
     let known = known_segments(manifest.state());
-    let mut replaying = LogReplay::new(builder, numbers, manifest, maker);
+    let mut replaying = LogReplay::new(builder, numbers, manifest, maker)?;
     let replayed = replay(&*builder.fs, &builder.dir, known, &mut |first, payload, at| {
         replaying.record(first, &payload, at.segment, at.offset)
     })?;
@@ -188,6 +189,21 @@ fn replay_again(
         return Err(Error::corrupt(&builder.dir, 0, what));
     }
     replaying.finish()
+}
+
+/// The options of all keyspaces, as the manifest has them, but for what does not fit into the budget.
+pub(crate) fn keyspace_options(
+    builder: &Builder,
+    manifest: &Manifest,
+) -> Result<BTreeMap<KeyspaceId, KeyspaceOptions>> {
+    let file = FileName::Manifest(manifest.number()).in_dir(&builder.dir);
+    let keyspaces = manifest.state().keyspaces.values();
+    keyspaces
+        .map(|keyspace| {
+            let options = parse_stored_options(&file, &keyspace.options)?;
+            Ok((keyspace.id, options.within(builder.memory)))
+        })
+        .collect()
 }
 
 /// Has the manifest know the log segment that must be there from now on, and which are garbage.
@@ -206,8 +222,11 @@ fn install_recovered(core: &Core, mut recovered: Recovered, last_seq: Seq) -> Re
         let file = FileName::Manifest(manifest.number()).in_dir(&core.dir);
         for keyspace in manifest.state().keyspaces.values() {
             let options = parse_stored_options(&file, &keyspace.options)?.within(core.memory);
-            let (active, immutable) =
-                recovered.take(keyspace.id, (keyspace.flushed, last_seq), &core.memtables);
+            let (active, immutable) = recovered.take(
+                keyspace.id,
+                (keyspace.flushed, last_seq),
+                (&core.memtables, &options),
+            );
             let tables = core.open_version(keyspace.id, &keyspace.version);
             let tables = Arc::new(tables.map_err(missing_is_damage)?);
             let mut tree = TreeView {

@@ -19,7 +19,7 @@ use alluvium_memtable::Memtable;
 
 use crate::flush::FLUSH_TABLE_BYTES;
 use crate::options::{Builder, KeyspaceOptions};
-use crate::recovery::{flushed_seqs, parse_stored_options};
+use crate::recovery::{flushed_seqs, keyspace_options};
 use crate::view::{ActiveMemtable, MemtableMaker};
 use crate::{Error, Result};
 
@@ -32,7 +32,6 @@ pub(crate) struct LogReplay<'a> {
     numbers: Arc<FileNumbers>,
     manifest: &'a mut Manifest,
     maker: MemtableMaker,
-    memory: Option<u64>,
     flushed: BTreeMap<KeyspaceId, Seq>,
     options: BTreeMap<KeyspaceId, KeyspaceOptions>,
     memtables: Memtables,
@@ -136,20 +135,19 @@ impl<'a> LogReplay<'a> {
         numbers: &Arc<FileNumbers>,
         manifest: &'a mut Manifest,
         maker: &MemtableMaker,
-    ) -> Self {
-        Self {
+    ) -> Result<Self> {
+        Ok(Self {
             dir: builder.dir.clone(),
             fs: Arc::clone(&builder.fs),
             clock: Arc::clone(&builder.clock),
             numbers: Arc::clone(numbers),
             maker: maker.clone(),
-            memory: builder.memory,
             flushed: flushed_seqs(manifest),
             order: RecordOrder::new(&builder.dir, manifest.state()),
+            options: keyspace_options(builder, manifest)?,
             manifest,
-            options: BTreeMap::new(),
             memtables: BTreeMap::new(),
-        }
+        })
     }
 
     /// Takes the next record. Fails with [`Error::Corrupt`] when it does not follow the one before
@@ -166,8 +164,9 @@ impl<'a> LogReplay<'a> {
             let seq = first.plus(at);
             // No flushed sequence is known of a dropped keyspace.
             if self.flushed.get(&entry.keyspace).is_some_and(|&flushed| seq > flushed) {
-                let active =
-                    self.memtables.entry(entry.keyspace).or_insert_with(|| self.maker.make(seq));
+                let options = &self.options[&entry.keyspace];
+                let active = self.memtables.entry(entry.keyspace);
+                let active = active.or_insert_with(|| self.maker.make(seq, options));
                 let (key, value) = (entry.key.clone(), entry.value.clone());
                 active.memtable.insert(payload, key, value, seq, entry.kind);
             }
@@ -179,7 +178,7 @@ impl<'a> LogReplay<'a> {
     fn flush_full(&mut self) -> Result<()> {
         let ids: Vec<KeyspaceId> = self.memtables.keys().copied().collect();
         for id in ids {
-            let limit = self.options_of(id)?.write_buffer_size;
+            let limit = self.options[&id].write_buffer_size;
             if self.memtables[&id].memtable.memory_bytes() as u64 >= limit {
                 self.flush(id)?;
             }
@@ -187,23 +186,12 @@ impl<'a> LogReplay<'a> {
         Ok(())
     }
 
-    fn options_of(&mut self, id: KeyspaceId) -> Result<KeyspaceOptions> {
-        if let Some(options) = self.options.get(&id) {
-            return Ok(options.clone());
-        }
-        let stored = &self.manifest.state().keyspaces[&id].options;
-        let file = FileName::Manifest(self.manifest.number()).in_dir(&self.dir);
-        let options = parse_stored_options(&file, stored)?.within(self.memory);
-        self.options.insert(id, options.clone());
-        Ok(options)
-    }
-
     /// Writes a memtable to L0. The log was made durable before replay began, so what the edit
     /// declares flushed cannot outlive what came before it.
     fn flush(&mut self, id: KeyspaceId) -> Result<()> {
         let Some(full) = self.memtables.remove(&id) else { return Ok(()) };
         let Some(last) = self.order.last else { return Ok(()) };
-        let options = self.options_of(id)?;
+        let options = &self.options[&id];
         let now_ms = self.clock.now_ms();
         let output = Output {
             fs: &*self.fs,

@@ -104,18 +104,27 @@ pub(crate) struct MemtableMaker {
     pub(crate) pool: Arc<MemtablePool>,
 }
 
+/// The filter of a memtable takes this part of its write buffer: fourteen bits for each entry of 116 bytes.
+const FILTER_PART: u64 = 128;
+
 impl MemtableMaker {
     /// An empty memtable, in which no entry will have a sequence before `start`.
-    pub(crate) fn make(&self, start: Seq) -> ActiveMemtable {
+    pub(crate) fn make(&self, start: Seq, options: &KeyspaceOptions) -> ActiveMemtable {
         let memory = Arc::new(self.cache.reserve(MemoryUse::Memtables));
-        let memtable = PackedMemtable::with_pool(Arc::clone(&self.pool));
+        let filter_bytes = options.write_buffer_size / FILTER_PART;
+        let filter_bytes = usize::try_from(filter_bytes).unwrap_or(0);
+        let memtable = PackedMemtable::with_pool(Arc::clone(&self.pool), filter_bytes);
         ActiveMemtable { memtable: Arc::new(memtable), start, memory }
     }
 
     /// A memtable that takes writes, with those of `sorted` in it; `None` if there are none.
-    pub(crate) fn fill(&self, sorted: &SortedMemtable) -> Option<ActiveMemtable> {
+    pub(crate) fn fill(
+        &self,
+        sorted: &SortedMemtable,
+        options: &KeyspaceOptions,
+    ) -> Option<ActiveMemtable> {
         let (start, _) = sorted.seq_range()?;
-        let active = self.make(start);
+        let active = self.make(start, options);
         for (buffer, key, value, seq, kind) in sorted.writes() {
             active.memtable.insert(buffer, key, value, seq, kind);
         }
@@ -206,7 +215,7 @@ impl TreeView {
     /// Sets the active memtable aside and begins another: the view after a rotation.
     pub(crate) fn rotated(&self, last: Seq, log_end: LogEnd, memtables: &MemtableMaker) -> Self {
         let mut tree = self.clone();
-        let full = std::mem::replace(&mut tree.active, memtables.make(last.next()));
+        let full = std::mem::replace(&mut tree.active, memtables.make(last.next(), &self.options));
         full.reserve();
         let ActiveMemtable { memtable, start, memory } = full;
         tree.immutable.insert(0, ImmutableMemtable { memtable, start, last, log_end, memory });
@@ -230,7 +239,7 @@ impl TreeView {
             self.clone()
         };
         // Another one even where it was empty: by that a conditional write sees that much has changed.
-        tree.active = memtables.make(sorted.last.next());
+        tree.active = memtables.make(sorted.last.next(), &self.options);
         let at = if is_planted(Bug::LargeBatchBehindOlder) { tree.immutable.len() } else { 0 };
         tree.immutable.insert(at, sorted);
         tree

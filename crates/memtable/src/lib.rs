@@ -25,6 +25,7 @@
 //! | [`packed`] | sorted leaves of entries, indexed by a skiplist: the fast one |
 //! | [`skiplist`] | one skiplist node per entry: the plain one |
 //! | [`sorted`] | writes that came all together, sorted at once: takes no others |
+//! | `filter` | which keys are surely not there |
 //! | `leaf` | a sorted run of entries in a few cache lines |
 //! | `place` | where an entry belongs, and the entry itself |
 //! | `cursor` | an owned cursor over any memtable, in chunks |
@@ -34,6 +35,7 @@
 
 mod chunks;
 mod cursor;
+mod filter;
 mod leaf;
 mod ledger;
 pub mod memtable;

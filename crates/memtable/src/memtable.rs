@@ -21,6 +21,15 @@ pub struct MemEntry {
 ///
 /// No method fails: what can go wrong with an entry is checked when its batch is built or read.
 pub trait Memtable: Send + Sync + Debug {
+    /// Whether it may hold a key with this hash ([`hash_key`](alluvium_base::key::hash_key)): "no" is
+    /// certain for all entries whose insertion returned before the call.
+    fn may_contain(&self, _key_hash: u64) -> bool {
+        true
+    }
+
+    /// Asks for the cache line that [`may_contain`](Self::may_contain) reads.
+    fn ask_for_filter(&self, _key_hash: u64) {}
+
     /// The newest version of `user_key` at or before `at`. Allocates nothing.
     fn get(&self, user_key: &[u8], at: Seq) -> Option<MemEntry>;
 

@@ -24,6 +24,7 @@ use std::fmt;
 use std::ops::{Bound, Range};
 use std::sync::Arc;
 
+use alluvium_base::key::hash_key;
 use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::sync::RwLock;
 use alluvium_base::{Bytes, InternalIterator, Kind, Seq};
@@ -32,6 +33,7 @@ use crossbeam_skiplist::map;
 
 use crate::chunks::{Chunks, MOST_COPIED_BYTES};
 use crate::cursor::{Cursor, Runs};
+use crate::filter::KeyFilter;
 use crate::leaf::Leaf;
 use crate::ledger::{Ledger, allocated, batch_share, node_bytes};
 use crate::memtable::{MemEntry, Memtable, WritableMemtable};
@@ -41,6 +43,7 @@ use crate::pool::MemtablePool;
 /// A memtable of sorted leaves, indexed by a skiplist.
 pub struct PackedMemtable {
     leaves: SkipMap<LeafKey, RwLock<Leaf>>,
+    filter: KeyFilter,
     chunks: Chunks,
     ledger: Ledger,
     pool: Arc<MemtablePool>,
@@ -64,15 +67,18 @@ const LEAF_BYTES: usize =
     node_bytes(size_of::<LeafKey>() + size_of::<RwLock<Leaf>>()) + allocated(Leaf::HEAP_BYTES);
 
 impl PackedMemtable {
-    /// An empty memtable.
+    /// An empty memtable without a filter.
     pub fn new() -> Self {
-        Self::with_pool(Arc::default())
+        Self::with_pool(Arc::default(), 0)
     }
 
-    /// An empty memtable that takes memory from `pool`, and leaves it to it.
-    pub fn with_pool(pool: Arc<MemtablePool>) -> Self {
-        let (chunks, ledger) = (Chunks::default(), Ledger::new(size_of::<Self>()));
-        let memtable = Self { leaves: SkipMap::new(), chunks, ledger, pool };
+    /// An empty memtable that takes memory from `pool`, and leaves it to it. Its filter takes
+    /// `filter_bytes`.
+    pub fn with_pool(pool: Arc<MemtablePool>, filter_bytes: usize) -> Self {
+        let filter = KeyFilter::new(pool.take_filter(filter_bytes));
+        let ledger = Ledger::new(size_of::<Self>() + filter.memory_bytes());
+        let chunks = Chunks::default();
+        let memtable = Self { leaves: SkipMap::new(), filter, chunks, ledger, pool };
         memtable.add_leaf(Place::MIN, Leaf::new(None, Leaf::room()));
         memtable
     }
@@ -124,6 +130,7 @@ impl Drop for PackedMemtable {
         // Entries first: chunks are of use again when nothing refers to them.
         self.pool.keep_leaves(self.leaves.iter().map(|node| node.value().write().take_entries()));
         self.chunks.leave_to(&self.pool);
+        self.pool.keep_filter(std::mem::take(&mut self.filter));
     }
 }
 
@@ -135,6 +142,7 @@ impl Default for PackedMemtable {
 
 impl WritableMemtable for PackedMemtable {
     fn insert(&self, batch: &Bytes, key: Range<usize>, value: Range<usize>, seq: Seq, kind: Kind) {
+        self.filter.insert(hash_key(&batch[key.clone()]));
         if key.len() + value.len() > MOST_COPIED_BYTES {
             self.insert_entry(Entry::new(batch.clone(), &key, &value, seq, kind));
             self.ledger.count_entry(batch_share(batch.len(), &key, &value), seq);
@@ -148,6 +156,16 @@ impl WritableMemtable for PackedMemtable {
 }
 
 impl Memtable for PackedMemtable {
+    #[inline]
+    fn may_contain(&self, key_hash: u64) -> bool {
+        self.filter.may_contain(key_hash)
+    }
+
+    #[inline]
+    fn ask_for_filter(&self, key_hash: u64) {
+        self.filter.ask_for_word(key_hash);
+    }
+
     fn get(&self, user_key: &[u8], at: Seq) -> Option<MemEntry> {
         let at = if is_planted(Bug::MemtableOverwrites) { Seq::MAX } else { at };
         let mut place = Place::new(user_key, at);

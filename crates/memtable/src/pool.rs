@@ -6,7 +6,7 @@
 //! So the large pieces stay here in between:
 //!
 //! ```text
-//!   memtable ── dropped ──► pool │ chunks 16 KiB │ entries of leaves 4 KiB │ ──► the next memtable
+//!   memtable ── dropped ──► pool │ chunks 16 KiB │ entries of leaves 4 KiB │ filter │ ──► the next memtable
 //! ```
 //!
 //! A chunk that a reader still holds a value of comes back all the same, and is only found out to be
@@ -19,6 +19,7 @@ use alluvium_base::BytesMut;
 use alluvium_base::sync::Mutex;
 
 use crate::chunks::LARGEST_CHUNK_BYTES;
+use crate::filter::{KeyFilter, Words};
 use crate::leaf::Leaf;
 use crate::place::Entry;
 
@@ -31,6 +32,8 @@ pub struct MemtablePool {
     /// A leaf lock, as the other one.
     chunks: Mutex<Vec<BytesMut>>,
     leaves: Mutex<Vec<Vec<Entry>>>,
+    /// The filter of one, all zero: to clear it takes as long as some hundred writes.
+    filter: Mutex<Words>,
 }
 
 impl MemtablePool {
@@ -86,6 +89,25 @@ impl MemtablePool {
         }
     }
 
+    /// The words of a filter of `bytes`, all zero.
+    pub(crate) fn take_filter(&self, bytes: usize) -> Words {
+        let kept = std::mem::take(&mut *self.filter.lock());
+        self.bytes.fetch_sub(size_of_val(&*kept), Ordering::Relaxed);
+        if kept.len() == bytes / size_of::<u64>() { kept } else { KeyFilter::words(bytes) }
+    }
+
+    /// Keeps the words of a filter that is of no use any more, in place of others.
+    pub(crate) fn keep_filter(&self, filter: KeyFilter) {
+        let bytes = filter.memory_bytes();
+        if bytes == 0 || !self.has_room_for(bytes) {
+            return;
+        }
+        // Before the lock: it takes its time.
+        let cleared = filter.into_cleared();
+        let other = std::mem::replace(&mut *self.filter.lock(), cleared);
+        self.bytes.fetch_sub(size_of_val(&*other), Ordering::Relaxed);
+    }
+
     /// Counts `bytes` as kept, if they may be.
     fn has_room_for(&self, bytes: usize) -> bool {
         let add = |kept: usize| kept.checked_add(bytes).filter(|&sum| sum <= self.most_bytes);
@@ -109,7 +131,7 @@ mod tests {
     use crate::{Memtable, PackedMemtable, WritableMemtable};
 
     fn fill(pool: &Arc<MemtablePool>, count: u32) -> PackedMemtable {
-        let memtable = PackedMemtable::with_pool(Arc::clone(pool));
+        let memtable = PackedMemtable::with_pool(Arc::clone(pool), 1 << 12);
         for n in 0..count {
             let mut batch = n.wrapping_mul(0x9e37_79b9).to_be_bytes().to_vec();
             batch.extend_from_slice(&[n as u8; 100]);

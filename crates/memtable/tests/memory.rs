@@ -106,9 +106,12 @@ type Make = fn() -> Arc<dyn WritableMemtable>;
 
 #[test]
 fn memory_is_within_a_tenth_of_what_the_allocator_hands_out() {
-    let makers: [(&str, Make); 2] = [
+    let makers: [(&str, Make); 3] = [
         ("skiplist", || Arc::new(SkiplistMemtable::new())),
         ("packed", || Arc::new(PackedMemtable::new())),
+        ("packed, with a filter", || {
+            Arc::new(PackedMemtable::with_pool(Arc::default(), 512 << 10))
+        }),
     ];
     let seed = fastrand::u64(..);
     println!("seed {seed}");

@@ -8,14 +8,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use alluvium_base::key::{check_limits, compare, split_expiry};
+use alluvium_base::key::{check_limits, compare, hash_key, split_expiry};
 use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::{Bytes, Error, File, FileNumber, InternalKey, KeyspaceId, Kind, Result, Seq};
 
 use crate::block::tag_of;
 use crate::block_builder::BlockBuilder;
 use crate::cache::Reservation;
-use crate::filter::{Filter, Hashes, hash_key};
+use crate::filter::{Filter, Hashes};
 use crate::footer::{Footer, MAX_META_BYTES};
 use crate::frame::{FrameWriter, TRAILER_BYTES};
 use crate::handle::Handle;

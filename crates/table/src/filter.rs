@@ -1,6 +1,6 @@
 //! Which keys a table surely does not hold.
 //!
-//! A filter is built over the hashes of the distinct user keys ([`hash_key`]), so a lookup hashes
+//! A filter is built over the hashes of the distinct user keys ([`hash_key`](alluvium_base::key::hash_key)), so a lookup hashes
 //! its key once for all tables. The block begins with a byte that says which filter it is:
 //!
 //! | byte | filter |
@@ -12,18 +12,10 @@ mod blocked;
 mod standard;
 
 use alluvium_base::Bytes;
-use xxhash_rust::xxh3::xxh3_64;
 
 use crate::options::FilterKind;
 use blocked::BlockedFilter;
 use standard::StandardFilter;
-
-/// The hash of a user key that filters and tags are made from: XXH3, 64 bits, seed 0. Part of the
-/// format.
-#[inline]
-pub fn hash_key(user_key: &[u8]) -> u64 {
-    xxh3_64(user_key)
-}
 
 /// Hashes of many keys, in pieces: one long vector would be moved as it grows, and take half as much
 /// again meanwhile.
@@ -145,6 +137,7 @@ impl Filter {
 
 #[cfg(test)]
 mod tests {
+    use alluvium_base::key::hash_key;
     use proptest::prelude::*;
 
     use super::*;

@@ -2,10 +2,11 @@
 //!
 //! Whatever these are handed, they answer or refuse; they never panic.
 
+use alluvium_base::key::hash_key;
 use alluvium_base::{Bytes, Seq};
 
 use crate::block::{Block, Entry, tag_of};
-use crate::filter::{Filter, hash_key};
+use crate::filter::Filter;
 use crate::options::FilterKind;
 use crate::table::TableEntry;
 

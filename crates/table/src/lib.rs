@@ -52,9 +52,9 @@ mod scratch;
 mod table;
 mod verify;
 
+pub use alluvium_base::key::hash_key;
 pub use builder::TableBuilder;
 pub use cache::{BlockCache, CacheStats, MemoryUse, Reservation};
-pub use filter::hash_key;
 pub use iter::TableIterator;
 pub use options::{Compression, FilterKind, ReadOptions, TableOptions};
 pub use properties::TableSummary;

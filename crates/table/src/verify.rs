@@ -5,11 +5,10 @@
 //! block, that tags and filter know every key, and that the properties' counts are true. A table
 //! that passes answers every lookup rightly.
 
-use alluvium_base::key::compare;
+use alluvium_base::key::{compare, hash_key};
 use alluvium_base::{Result, Seq};
 
 use crate::block::{Block, tag_of};
-use crate::filter::hash_key;
 use crate::frame::TableFile;
 use crate::properties::TableSummary;
 use crate::readahead::{Direction, Readahead};

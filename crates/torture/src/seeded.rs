@@ -352,6 +352,7 @@ fn likely(bug: Bug) -> &'static str {
         | Bug::DropNotLogged
         | Bug::WaitingMemtableForgotten
         | Bug::LargeBatchBehindOlder
+        | Bug::MemtableFilterIncomplete
         | Bug::LockRemovedByLoser
         | Bug::MemtableOverwrites
         | Bug::SnapshotTooEarly

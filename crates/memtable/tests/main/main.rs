@@ -14,7 +14,7 @@ use alluvium_memtable::{PackedMemtable, SkiplistMemtable, WritableMemtable};
 fn every_memtable() -> Vec<(&'static str, Arc<dyn WritableMemtable>)> {
     vec![
         ("skiplist", Arc::new(SkiplistMemtable::new())),
-        ("packed", Arc::new(PackedMemtable::new())),
+        ("packed", Arc::new(PackedMemtable::with_pool(Arc::default(), 256))),
     ]
 }
 

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use alluvium_base::key::hash_key;
 use alluvium_base::{BatchEntry, BatchReader, Bytes, KeyspaceId, Kind, Seq, WriteBatch};
 use alluvium_memtable::{Memtable, SortedEntry, SortedMemtable};
 use proptest::prelude::*;
@@ -159,6 +160,8 @@ proptest! {
                     .filter(|((found, _), _)| *found == key)
                     .map(|((_, Reverse(seq)), (kind, value))| (*seq, *kind, value.clone()));
                 let found = memtable.get(&key, Seq::new(at));
+                let may_be_there = memtable.may_contain(hash_key(&key));
+                prop_assert!(may_be_there || !model.keys().any(|(other, _)| *other == key));
                 let found = found.map(|e| (e.seq.get(), e.kind, e.value.to_vec()));
                 prop_assert_eq!(found, expected, "{}: {:?} at {}", name, key, at);
             }

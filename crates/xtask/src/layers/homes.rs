@@ -46,7 +46,7 @@ pub(super) const HOMES: &[Home] = &[
     home("crossbeam-skiplist", &["alluvium-memtable"], "go through `alluvium_memtable::Memtable`"),
     home("lz4_flex", &["alluvium-table"], "let the table compress its blocks"),
     home("bloomfilter", &["alluvium-table"], "ask the table's filter"),
-    home("xxhash-rust", &["alluvium-table"], "use `alluvium_table::hash_key`"),
+    home("xxhash-rust", &["alluvium-base"], "use `alluvium_base::key::hash_key`"),
     home(
         "tokio",
         &["alluvium-server", "alluvium-cluster"],

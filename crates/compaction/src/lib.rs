@@ -39,7 +39,7 @@ mod testing;
 pub use below::Below;
 pub use gc::{EntryMeta, Fate, GcContext, fate};
 pub use options::CompactionOptions;
-pub use output::{Output, write_tables};
+pub use output::{KeyPart, Output, write_part, write_tables};
 pub use pick::{
     ManualRange, Pick, PickContext, Reason, next_due_ms, pick, pick_manual, pick_manual_range,
 };

@@ -23,7 +23,8 @@ use std::sync::Arc;
 use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::sync::atomic::{AtomicBool, Ordering};
 use alluvium_base::{
-    Error, FileName, FileNumber, FileNumbers, Fs, InternalIterator, InternalKey, KeyspaceId, Result,
+    Error, FileName, FileNumber, FileNumbers, Fs, InternalIterator, InternalKey, KeyspaceId,
+    Result, Seq,
 };
 use alluvium_manifest::TableMeta;
 use alluvium_table::{BlockCache, MemoryUse, TableBuilder, TableOptions, TableSummary};
@@ -87,8 +88,35 @@ pub fn write_tables(
     below: Below,
     output: &Output<'_>,
 ) -> Result<Vec<TableMeta>> {
+    write_part(input, KeyPart::ALL, gc, below, output)
+}
+
+/// The user keys from `start` up to `end`, which is not part of it; `None`: from the first, up to the
+/// last.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyPart<'a> {
+    /// The first.
+    pub start: Option<&'a [u8]>,
+    /// The first behind it.
+    pub end: Option<&'a [u8]>,
+}
+
+impl KeyPart<'_> {
+    /// All keys.
+    pub const ALL: Self = Self { start: None, end: None };
+}
+
+/// As [`write_tables`], for what `input` has in `part`: parts that follow each other can be written at
+/// the same time, and what they make stands in the same order.
+pub fn write_part(
+    input: &mut dyn InternalIterator,
+    part: KeyPart<'_>,
+    gc: &GcContext,
+    below: Below,
+    output: &Output<'_>,
+) -> Result<Vec<TableMeta>> {
     let mut writer = Writer::new(output);
-    let written = writer.write_all(input, Collector::new(gc, below));
+    let written = writer.write_all(input, part, Collector::new(gc, below));
     if let Err(error) = written {
         writer.remove_all();
         return Err(error);
@@ -130,9 +158,13 @@ impl<'a> Writer<'a> {
     fn write_all(
         &mut self,
         input: &mut dyn InternalIterator,
+        part: KeyPart<'_>,
         mut collector: Collector<'_>,
     ) -> Result<()> {
-        input.seek_to_first()?;
+        match part.start {
+            Some(start) => input.seek(start, Seq::MAX)?,
+            None => input.seek_to_first()?,
+        }
         let mut entries: u64 = 0;
         while input.is_valid() {
             if entries.is_multiple_of(CANCEL_ENTRIES) && self.output.cancel.load(Ordering::Relaxed)
@@ -142,6 +174,9 @@ impl<'a> Writer<'a> {
             entries += 1;
             let (key, value) = (input.key(), input.value());
             let begins_key = collector.begins_key(key.user_key);
+            if begins_key && part.end.is_some_and(|end| end <= key.user_key) {
+                break;
+            }
             if begins_key || is_planted(Bug::VersionsSplit) {
                 self.cut_before(key.user_key)?;
             }

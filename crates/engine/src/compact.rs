@@ -6,12 +6,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use alluvium_base::KeyspaceId;
 use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::sync::atomic::Ordering;
-use alluvium_base::{KeyspaceId, MergingIterator};
-use alluvium_compaction::{
-    Below, ManualRange, Output, Pick, PickContext, pick, pick_manual_range, write_tables,
-};
+use alluvium_compaction::{ManualRange, Output, Pick, PickContext, pick, pick_manual_range};
 use alluvium_manifest::{KeyspaceChange, Level, TableMeta, VersionEdit};
 use alluvium_table::{ReadOptions, RunIterator, Table};
 
@@ -103,19 +101,7 @@ impl Core {
 
     fn merge_tables(&self, compaction: &Compaction) -> Result<()> {
         let Compaction { tree, pick } = compaction;
-        // The view that was decided on holds all inputs open.
-        let gc = self.gc_context();
-        let below = Below::of(&tree.version, pick.to, &pick.inputs);
-        let mut input = MergingIterator::new(Self::inputs(tree, pick));
-        let count = |bytes| {
-            self.counters.compacted(bytes);
-            self.let_syncs_pass();
-            self.give_way_to_flushes();
-        };
-        let target = tree.options.target_file_size;
-        let output = self.output(tree, pick.to, target, &pick.grandparents, &count);
-        let written = write_tables(&mut input, &gc, below, &output);
-        let written = written.inspect_err(|error| self.poison_if_final(error))?;
+        let written = self.write_merged(tree, pick)?;
         self.counters.compaction_read(pick.input_bytes());
 
         self.open_written(tree.id, &written)?;
@@ -137,7 +123,7 @@ impl Core {
     /// On a machine of few cores, a compaction pauses while a memtable is flushed: a writer beside the
     /// two would be the third on two cores, and wait its turn for milliseconds. It does not where
     /// writers wait for it.
-    fn give_way_to_flushes(&self) {
+    pub(crate) fn give_way_to_flushes(&self) {
         if self.is_crowded {
             self.schedule.give_way_to_flushes(|| {
                 self.cancel.load(Ordering::Relaxed) || self.stalls.is_slowing()
@@ -147,7 +133,7 @@ impl Core {
 
     /// One cursor for each L0 input and one for each deeper level. The inputs are open in the view
     /// that was decided on: their files may be gone, if the keyspace was dropped meanwhile.
-    fn inputs(tree: &TreeView, pick: &Pick) -> Vec<Source> {
+    pub(crate) fn inputs(tree: &TreeView, pick: &Pick) -> Vec<Source> {
         let mut levels: BTreeMap<Level, Vec<Arc<Table>>> = BTreeMap::new();
         for (level, meta) in &pick.inputs {
             let table =
@@ -223,6 +209,7 @@ impl Core {
     ) -> Result<()> {
         self.flush_tree(id)?;
         let _inside = self.enter()?;
+        let _waiter = self.waiters.enter();
         let range = ManualRange {
             start,
             end,
@@ -268,6 +255,7 @@ impl Core {
             while self.step()? {}
             return Ok(());
         }
+        let _waiter = self.waiters.enter();
         self.wait_until_idle()?;
         // Once: others may write meanwhile.
         let view = self.view.load_full();

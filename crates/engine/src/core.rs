@@ -32,6 +32,7 @@ use crate::options::{Background, Persist};
 use crate::publish::Publisher;
 use crate::schedule::Scheduler;
 use crate::snapshot::SnapshotRegistry;
+use crate::split::Waiters;
 use crate::stall::Stalls;
 use crate::stats::Counters;
 use crate::unsettled::Unsettled;
@@ -71,6 +72,7 @@ pub(crate) struct Core {
     pub(crate) snapshots: SnapshotRegistry,
     pub(crate) schedule: Scheduler,
     pub(crate) stalls: Stalls,
+    pub(crate) waiters: Waiters,
     pub(crate) durable: DurabilityQueue,
     pub(crate) counters: Counters,
 

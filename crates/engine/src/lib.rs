@@ -74,6 +74,7 @@ mod scan;
 mod schedule;
 mod snapshot;
 mod source;
+mod split;
 mod stall;
 mod stats;
 mod survey;

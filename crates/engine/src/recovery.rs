@@ -36,6 +36,7 @@ use crate::publish::Publisher;
 use crate::replay::{LogReplay, Memtables};
 use crate::schedule::Scheduler;
 use crate::snapshot::SnapshotRegistry;
+use crate::split::Waiters;
 use crate::stall::Stalls;
 use crate::stats::Counters;
 use crate::survey::{FoundLog, Surveyed, known_segments, survey};
@@ -97,6 +98,7 @@ pub(crate) fn recover(builder: Builder) -> Result<Core> {
         snapshots: SnapshotRegistry::default(),
         schedule: Scheduler::default(),
         stalls: Stalls::default(),
+        waiters: Waiters::default(),
         durable: DurabilityQueue::default(),
         counters: Counters::default(),
         poison: OnceLock::new(),

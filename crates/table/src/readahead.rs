@@ -106,12 +106,15 @@ impl Readahead {
         let offset = parts.index.offset(blocks.start);
         let len = parts.index.offset(blocks.end) - offset;
         self.blocks = 0..0;
-        // The same memory again, unless somebody holds a slice of it.
-        let mut room = match std::mem::take(&mut self.bytes) {
-            bytes if bytes.is_unique() => Vec::from(bytes),
-            _ => Vec::new(),
-        };
+        // The same memory again, if it does and nobody holds a slice of it.
+        let old = std::mem::take(&mut self.bytes);
+        let mut room = if old.is_unique() { Vec::from(old) } else { Vec::new() };
         room.truncate(len as usize);
+        if room.capacity() < len as usize {
+            // Not a byte more than is accounted for, and not both at once.
+            drop(room);
+            room = Vec::with_capacity(len as usize);
+        }
         parts.file.read_into(Handle { offset, len }, &mut room)?;
         self.bytes = room.into();
         (self.blocks, self.offset) = (blocks, offset);

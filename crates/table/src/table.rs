@@ -286,6 +286,12 @@ impl Table {
         fixed + parts.index.memory_bytes() + parts.filter.memory_bytes() + self.slots.memory_bytes()
     }
 
+    /// A key with about half of the table before it: where a block in its middle ends. At least the
+    /// smallest and at most the largest key.
+    pub fn middle_key(&self) -> &[u8] {
+        self.parts.index.separator(self.block_count() / 2)
+    }
+
     /// About how many bytes of the file lie before `user_key`: exact to a block.
     pub fn approximate_offset(&self, user_key: &[u8]) -> u64 {
         self.parts.index.offset(self.parts.index.find(user_key))

@@ -1,8 +1,12 @@
 //! Readers decide when level 0 is merged.
 
-use alluvium::{Background, Db, KeyspaceOptions, Read};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::support::keys;
+use alluvium::fs::StdFs;
+use alluvium::{Background, Db, Depth, KeyspaceOptions, Read, check};
+
+use crate::support::{keys, pairs, tiny_builder};
 
 /// By then a merge that is due has been done.
 const MOST_READS: u32 = 20_000_000;
@@ -57,6 +61,38 @@ fn whoever_waits_for_idleness_has_it_merged() {
     db.flush().unwrap();
     db.wait_idle().unwrap();
     assert_eq!(l0_tables(&db), 1, "one costs readers next to nothing");
+}
+
+/// Merges that somebody waits for are done by two threads, each with half of the keys.
+#[test]
+fn halves_of_a_merge_fit_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = tiny_builder(dir.path()).open().unwrap();
+    let mut model = BTreeMap::new();
+    let mut snapshots = Vec::new();
+    for n in 0..20_000u64 {
+        let key = (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52).to_string().into_bytes();
+        if n % 5 == 0 {
+            db.remove(&key).unwrap();
+            model.remove(&key);
+        } else {
+            db.insert(&key, n.to_string()).unwrap();
+            model.insert(key, n.to_string().into_bytes());
+        }
+        if n % 4000 == 1999 {
+            snapshots.push((db.snapshot(), model.clone()));
+            db.wait_idle().unwrap();
+        }
+    }
+    db.compact().unwrap();
+    assert!(l0_tables(&db) == 0 && db.iter().count() == model.len());
+    assert!(pairs(&db).into_iter().eq(model));
+    for (snapshot, then) in snapshots {
+        assert!(pairs(&snapshot).into_iter().eq(then));
+    }
+    drop(db);
+    let report = check(Arc::new(StdFs), dir.path(), Depth::Deep).unwrap();
+    assert!(report.damage.is_empty(), "{report:?}");
 }
 
 #[test]

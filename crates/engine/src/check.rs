@@ -9,7 +9,8 @@ use alluvium_table::{BlockCache, Table};
 use alluvium_wal::{KnownSegments, RecordAt, replay};
 
 use crate::core::check_identity;
-use crate::recovery::{list_files, missing_is_damage, parse_stored_options};
+use crate::folder::{list_files, take_lock};
+use crate::recovery::{missing_is_damage, parse_stored_options};
 use crate::replay::RecordOrder;
 use crate::survey::known_segments;
 use crate::{Error, Result};
@@ -59,7 +60,7 @@ pub fn check(fs: Arc<dyn Fs>, dir: impl AsRef<Path>, depth: Depth) -> Result<Che
     if !names.iter().any(is_ours) {
         return Err(Error::invalid(format!("there is no database in {}", dir.display())));
     }
-    let _lock = crate::recovery::take_lock(&*fs, dir)?;
+    let _lock = take_lock(&*fs, dir)?;
     let mut report = CheckReport::default();
     note(&mut report.damage, crate::options_file::check(&*fs, dir));
     match Manifest::recover(Arc::clone(&fs), dir) {

@@ -13,7 +13,7 @@ use alluvium_manifest::Manifest;
 use alluvium_wal::copy_segments;
 
 use crate::core::Core;
-use crate::recovery::create_dir_durably;
+use crate::folder::create_dir_durably;
 use crate::{Error, Result};
 
 impl Core {

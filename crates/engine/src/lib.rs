@@ -53,6 +53,7 @@ mod db;
 mod dead_stretches;
 mod durable;
 mod flush;
+mod folder;
 mod gather;
 mod get;
 mod get_many;

@@ -13,8 +13,8 @@ use alluvium_base::{Clock, Fs, MemFs};
 
 use crate::Result;
 use crate::db::Db;
+use crate::folder::list_files;
 use crate::options::{Background, Builder, LogMode};
-use crate::recovery::list_files;
 use crate::survey::survey;
 
 /// Writes in the log that is tried, and bytes of a value.

@@ -37,8 +37,9 @@ use alluvium_base::{Clock, FileName, FileNumber, Fs, KeyspaceId, SystemClock};
 use alluvium_table::{FilterKind, TableOptions};
 
 use crate::db::DEFAULT_KEYSPACE;
+use crate::folder::{list_files, take_lock};
 use crate::options::{Compression, Filter, KeyspaceOptions};
-use crate::recovery::{list_files, parse_stored_options, take_lock};
+use crate::recovery::parse_stored_options;
 use crate::{Error, Result};
 
 use history::{History, read_history};

@@ -16,8 +16,9 @@ use alluvium_memtable::{Memtable, PackedMemtable, WritableMemtable};
 use alluvium_table::BlockCache;
 
 use super::merge::{Input, Outcome, Rank, SalvageMerge};
+use crate::folder::{create_dir_durably, take_lock};
 use crate::options::KeyspaceOptions;
-use crate::recovery::{create_dir_durably, encode_options, take_lock};
+use crate::recovery::encode_options;
 use crate::{Error, Result};
 
 /// Tables spilled from the log are read once and removed: one is as good as many.

@@ -11,6 +11,11 @@
 //! under way is for, and those who gather for the next. Each has a place to wait of its own, and
 //! nobody is woken before there is something to do: with many threads, waking costs more than syncing.
 //!
+//! Left to themselves, threads that write and sync in turn fall into two crowds of half their number,
+//! one of which always waits for the other. So a leader gives way for a moment to those whom the last
+//! sync was for: most of them are about to come back, and one sync then serves all
+//! (`docs/decisions/0021`).
+//!
 //! Invariants:
 //! - One thread syncs at a time, and not under the lock.
 //! - While nobody leads and a crowd gathers, one of it was woken, or somebody else is about to lead it.
@@ -21,13 +26,17 @@ use std::sync::Arc;
 
 use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::sync::atomic::{AtomicU64, Ordering};
-use alluvium_base::sync::{Condvar, Mutex, OnceLock};
+use alluvium_base::sync::{Condvar, Mutex, OnceLock, thread};
 use alluvium_base::{Error, Result};
 
 use crate::writer::LogEnd;
 
 #[cfg(all(test, loom))]
 mod models;
+
+/// How often a leader gives way to those who may come back, at most: some ten microseconds where nobody
+/// does.
+const MOST_YIELDS: usize = if cfg!(any(loom, shuttle)) { 1 } else { 32 };
 
 /// Threads that share syncs, and the failure that ends them all.
 #[derive(Debug)]
@@ -49,6 +58,8 @@ struct State {
     crowd: usize,
     /// How many wait in each place.
     waiting: [usize; 2],
+    /// How many there were when the last sync ended: those whom it was for, and those who had gathered.
+    expected: usize,
     /// The furthest end that any thread has waited for.
     wanted: LogEnd,
     synced: LogEnd,
@@ -112,6 +123,15 @@ impl SyncGroup {
         }
         // Its own crowd: the one before it was led, or there would be a leader or a sync to wait for.
         state.has_leader = true;
+        for _ in 0..MOST_YIELDS {
+            if 1 + state.waiting[place] >= state.expected {
+                break;
+            }
+            drop(state);
+            thread::yield_now();
+            state = self.state.lock();
+        }
+        let served = 1 + state.waiting[place];
         state.crowd += 1;
         let led = (state.crowd - 1) % 2;
         drop(state);
@@ -121,6 +141,7 @@ impl SyncGroup {
         let synced = synced.map_err(|error| if is_forgiven { error } else { self.poison(error) });
         let mut state = self.state.lock();
         state.has_leader = false;
+        state.expected = served + state.waiting[1 - led];
         if let Ok(synced) = synced {
             assert!(synced >= end, "a sync covers what was written before it began");
             state.synced = synced;

@@ -248,26 +248,13 @@ impl Core {
         Step::Wait
     }
 
-    /// Returns once no flush or compaction is due or running, and what was in level 0 is merged. By steps,
-    /// what happens depends on writes alone: level 0 stays as it is.
+    /// Returns once no flush or compaction is due or running.
     pub(crate) fn wait_idle(&self) -> Result<()> {
         if self.background == crate::Background::Manual {
             while self.step()? {}
             return Ok(());
         }
         let _waiter = self.waiters.enter();
-        self.wait_until_idle()?;
-        // Once: others may write meanwhile.
-        let view = self.view.load_full();
-        let crowded = view.trees().filter(|tree| tree.tables.l0.len() > 1);
-        if crowded.map(|tree| tree.read_debt.demand()).count() == 0 {
-            return Ok(());
-        }
-        self.schedule.notify_work();
-        self.wait_until_idle()
-    }
-
-    fn wait_until_idle(&self) -> Result<()> {
         loop {
             self.check_writable()?;
             let schedule = self.schedule.lock();

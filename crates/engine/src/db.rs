@@ -260,14 +260,7 @@ impl Db {
         ids.into_iter().try_for_each(|id| self.core().compact_tree(id, None, None))
     }
 
-    /// Returns once no flush or compaction is due or running, and the tables that were in level 0, if there
-    /// were several, are merged with what lies below: from then on reads are at their best. For the end of
-    /// a load, or a quiet hour; whoever does not call it pays by and by, as reads ask for it.
-    ///
-    /// With [`Background::Manual`](crate::Background::Manual) it does what is due, and leaves level 0 alone.
-    ///
-    /// # Errors
-    /// What background work fails with, and as for a write once writes are refused.
+    /// Returns once no flush or compaction is due or running.
     pub fn wait_idle(&self) -> Result<()> {
         self.core().wait_idle()
     }

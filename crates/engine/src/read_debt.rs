@@ -66,11 +66,6 @@ impl ReadDebt {
         self.lost.fetch_update(Ordering::Relaxed, Ordering::Relaxed, rest).unwrap_or_default();
     }
 
-    /// Makes a merge due now, if there is anything to merge.
-    pub(crate) fn demand(&self) {
-        self.lost.fetch_max(self.limit.load(Ordering::Relaxed), Ordering::Relaxed);
-    }
-
     /// Whether reads have lost what a merge of level 0 is worth.
     pub(crate) fn is_due(&self) -> bool {
         let limit = self.limit.load(Ordering::Relaxed);

@@ -20,6 +20,7 @@ fn three_tables(dir: &std::path::Path, background: Background) -> Db {
         db.insert([n, n], [n]).unwrap();
         db.flush().unwrap();
     }
+    db.wait_idle().unwrap();
     assert_eq!(l0_tables(&db), 3, "nobody has read");
     db
 }
@@ -49,18 +50,6 @@ fn so_do_scans_and_sooner() {
         l0_tables(&db) == 0
     });
     assert!(merged.is_some());
-}
-
-#[test]
-fn whoever_waits_for_idleness_has_it_merged() {
-    let dir = tempfile::tempdir().unwrap();
-    let db = three_tables(dir.path(), Background::Threads(1));
-    db.wait_idle().unwrap();
-    assert_eq!(l0_tables(&db), 0);
-    db.insert([9], [9]).unwrap();
-    db.flush().unwrap();
-    db.wait_idle().unwrap();
-    assert_eq!(l0_tables(&db), 1, "one costs readers next to nothing");
 }
 
 /// Merges that somebody waits for are done by two threads, each with half of the keys.

@@ -104,8 +104,8 @@ pub(crate) struct MemtableMaker {
     pub(crate) pool: Arc<MemtablePool>,
 }
 
-/// The filter of a memtable takes this part of its write buffer: fourteen bits for each entry of 116 bytes.
-const FILTER_PART: u64 = 128;
+/// The filter of a memtable takes this part of its write buffer: seven bits for each entry of 116 bytes.
+const FILTER_PART: u64 = 256;
 
 impl MemtableMaker {
     /// An empty memtable, in which no entry will have a sequence before `start`.

@@ -11,7 +11,7 @@
 //!
 //! All bits of a key are in one word, so an insertion sets them in one atomic step. That costs a few more
 //! wrong "maybe" than the blocked filters of tables have (Putze, Sanders and Singler, *Cache-, Hash- and
-//! Space-Efficient Bloom Filters*, 2007): about one in a hundred at fourteen bits a key.
+//! Space-Efficient Bloom Filters*, 2007): about one in thirty at seven bits a key.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -43,7 +43,7 @@ impl KeyFilter {
         self.words.get((((hash >> 32) * self.words.len() as u64) >> 32) as usize)
     }
 
-    /// Takes a key in. Must come before the entry can be found.
+    /// Takes a key in. Must come before the entry's insertion returns.
     #[inline]
     pub(crate) fn insert(&self, hash: u64) {
         if is_planted(Bug::MemtableFilterIncomplete) {
@@ -95,12 +95,12 @@ mod tests {
     #[test]
     fn what_was_inserted_may_be_there_and_little_else() {
         const KEYS: u32 = 10_000;
-        let filter = KeyFilter::new(KeyFilter::words(KEYS as usize * 14 / 8));
+        let filter = KeyFilter::new(KeyFilter::words(KEYS as usize * 7 / 8));
         let hash = |n: u32| hash_key(&n.to_be_bytes());
         (0..KEYS).for_each(|n| filter.insert(hash(n)));
         assert!((0..KEYS).all(|n| filter.may_contain(hash(n))));
         let wrong = (KEYS..11 * KEYS).filter(|&n| filter.may_contain(hash(n))).count();
-        assert!(wrong < 1500, "{wrong} of 100,000 keys that are not there");
+        assert!(wrong < 5000, "{wrong} of 100,000 keys that are not there");
         let cleared = KeyFilter::new(filter.into_cleared());
         assert!(!(0..KEYS).any(|n| cleared.may_contain(hash(n))));
     }

@@ -142,16 +142,20 @@ impl Default for PackedMemtable {
 
 impl WritableMemtable for PackedMemtable {
     fn insert(&self, batch: &Bytes, key: Range<usize>, value: Range<usize>, seq: Seq, kind: Kind) {
-        self.filter.insert(hash_key(&batch[key.clone()]));
+        let hash = hash_key(&batch[key.clone()]);
+        // Asked for at once, and set last: by then it is there.
+        self.filter.ask_for_word(hash);
         if key.len() + value.len() > MOST_COPIED_BYTES {
             self.insert_entry(Entry::new(batch.clone(), &key, &value, seq, kind));
             self.ledger.count_entry(batch_share(batch.len(), &key, &value), seq);
+            self.filter.insert(hash);
             return;
         }
         let (copy, taken_bytes) = self.chunks.copy(&batch[key.clone()], &batch[value], &self.pool);
         let (key, value) = (0..key.len(), key.len()..copy.len());
         self.insert_entry(Entry::new(copy, &key, &value, seq, kind));
         self.ledger.count_entry(taken_bytes, seq);
+        self.filter.insert(hash);
     }
 }
 

@@ -33,6 +33,7 @@ use crate::block::Block;
 mod admission;
 mod reservation;
 
+pub(crate) use admission::MissedBy;
 pub use reservation::{MemoryUse, Reservation};
 
 /// Keeps blocks of many tables in memory, within a budget of bytes.
@@ -105,7 +106,7 @@ struct Ring {
     dead_count: usize,
     inserted_bytes: u64,
     evictions: u64,
-    /// How many misses there were since the cache was full, round and round.
+    /// How many misses there were that might not be kept, round and round.
     misses: u32,
 }
 

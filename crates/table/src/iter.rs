@@ -72,12 +72,13 @@ impl TableIterator {
 
     fn load(&mut self, index: usize, direction: Direction) -> Result<Block> {
         if let Some(block) = self.table.cached_block(index, self.read) {
+            self.readahead.pass(index);
             return Ok(block);
         }
         let fill_cache = self.read.fill_cache;
         let block = self.readahead.block(self.table.parts(), index, direction, !fill_cache)?;
         self.reserve_readahead();
-        if !fill_cache || !self.table.admits(index) {
+        if !fill_cache || !self.table.admits(index, self.readahead.missed_by()) {
             return Ok(block);
         }
         let block = block.with_fences();

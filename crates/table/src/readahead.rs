@@ -9,6 +9,7 @@ use std::ops::Range;
 use alluvium_base::{Bytes, Result};
 
 use crate::block::Block;
+use crate::cache::MissedBy;
 use crate::frame::{Payload, unpack};
 use crate::handle::Handle;
 use crate::scratch::{self, with_scratch};
@@ -19,6 +20,9 @@ use crate::table::Parts;
 const MAX_STRETCH_BYTES: u64 = 256 << 10;
 /// The second block in a row that is missed is read with so many bytes.
 const MIN_STRETCH_BYTES: u64 = 16 << 10;
+
+/// A cursor that reads so far ahead is on a long scan.
+const LONG_SCAN_BYTES: u64 = 128 << 10;
 
 /// Which way a cursor goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +43,7 @@ pub(crate) struct Readahead {
     stretch: u64,
     /// What `stretch` begins with.
     initial: u64,
-    /// The block read last.
+    /// The block needed last.
     last: Option<usize>,
 }
 
@@ -48,6 +52,16 @@ impl Readahead {
     pub(crate) fn new(is_eager: bool) -> Self {
         let initial = if is_eager { MAX_STRETCH_BYTES } else { 0 };
         Self { blocks: 0..0, offset: 0, bytes: Bytes::new(), stretch: initial, initial, last: None }
+    }
+
+    /// The cursor was in block `index`, and needed nothing: it goes on from there.
+    pub(crate) const fn pass(&mut self, index: usize) {
+        self.last = Some(index);
+    }
+
+    /// Whether the cursor has come so far that it passes over blocks.
+    pub(crate) fn missed_by(&self) -> MissedBy {
+        if self.stretch < LONG_SCAN_BYTES { MissedBy::Lookup } else { MissedBy::LongScan }
     }
 
     /// Bytes of the stretch that was read last.

@@ -17,7 +17,7 @@ use alluvium_base::key::key_prefix;
 use alluvium_base::{Bytes, Error, File, FileNumber, KeyspaceId, Kind, Result, Seq};
 
 use crate::block::{Block, Entry, tag_of};
-use crate::cache::{BlockCache, MemoryUse, Reservation, Slots};
+use crate::cache::{BlockCache, MemoryUse, MissedBy, Reservation, Slots};
 use crate::filter::Filter;
 use crate::footer::Footer;
 use crate::frame::{TableFile, unpack_into};
@@ -225,7 +225,7 @@ impl Table {
         at: Seq,
     ) -> Result<Option<TableEntry>> {
         self.cache.miss();
-        if !self.admits(index) {
+        if !self.admits(index, MissedBy::Lookup) {
             return self.parts.look_into_block(index, |block| {
                 let entry = block.find(user_key, tag, at)?;
                 let value = Bytes::copy_from_slice(block.value(&entry));
@@ -239,11 +239,11 @@ impl Table {
     }
 
     /// Whether block `index`, which was missed, is worth keeping; see [`BlockCache`].
-    pub(crate) fn admits(&self, index: usize) -> bool {
+    pub(crate) fn admits(&self, index: usize, by: MissedBy) -> bool {
         let read_bytes = self.parts.index.handle(index).len as usize;
         // A larger one is not worth a copy of what is found in it.
         read_bytes > scratch::MOST_BYTES
-            || self.cache.admits(&self.slots, index, read_bytes.max(self.options().block_size))
+            || self.cache.admits(&self.slots, index, read_bytes.max(self.options().block_size), by)
     }
 
     /// Block `index` if it is cached.

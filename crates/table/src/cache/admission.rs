@@ -14,7 +14,9 @@
 //! misses in between is the block's *reuse distance*; where blocks are asked for with lasting
 //! frequencies, those of short distances are the frequent ones (Jiang and Zhang, *LIRS*, 2002).
 //!
-//! While there is room, every block is kept. And one miss in [`LUCKY`] is kept for luck, so that a cache
+//! While there is room, every block is kept that a lookup or the beginning of a scan asks for. What a long
+//! scan passes over is kept the second time: to keep it takes several times as long as to read it, and
+//! most long scans are made once. And one miss in [`LUCKY`] is kept for luck, so that a cache
 //! full of what nobody wants any more fills with what is wanted now, however long the loop in which it is
 //! read. What was measured, other parts among it, is in `docs/decisions/0020`.
 
@@ -32,11 +34,27 @@ const PART: u32 = 2;
 /// One miss of so many is kept whatever its block.
 pub(super) const LUCKY: u32 = 32;
 
+/// Who misses a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MissedBy {
+    /// Somebody who wants this block.
+    Lookup,
+    /// Somebody who passes over many.
+    LongScan,
+}
+
 impl BlockCache {
     /// Whether block `index`, which takes about `block_bytes` and was missed, is worth keeping.
-    pub(crate) fn admits(&self, slots: &Slots, index: usize, block_bytes: usize) -> bool {
+    pub(crate) fn admits(
+        &self,
+        slots: &Slots,
+        index: usize,
+        block_bytes: usize,
+        by: MissedBy,
+    ) -> bool {
         let mut ring = self.ring.lock();
-        if ring.used_bytes + block_bytes + OVERHEAD_BYTES <= self.room() {
+        let has_room = ring.used_bytes + block_bytes + OVERHEAD_BYTES <= self.room();
+        if has_room && by == MissedBy::Lookup {
             return true;
         }
         // It may come round: then a block is kept that should not be.
@@ -45,6 +63,9 @@ impl BlockCache {
         let blocks = u32::try_from(ring.entries.len() - ring.dead_count).unwrap_or(u32::MAX);
         drop(ring);
         let last = slots.blocks[index].last_miss.0.swap(now, Ordering::Relaxed);
+        if has_room {
+            return last != 0;
+        }
         let is_again = last != 0 && now.wrapping_sub(last) <= blocks / PART;
         is_again || now.is_multiple_of(LUCKY)
     }

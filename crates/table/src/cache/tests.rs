@@ -74,7 +74,7 @@ fn full_cache(blocks: usize) -> (Arc<BlockCache>, Arc<Slots>, Arc<Slots>) {
     let cache = BlockCache::new(blocks * charge_of(&block(1000)));
     let (cached, others) = (Slots::new(blocks), Slots::new(1000));
     for index in 0..blocks {
-        assert!(cache.admits(&cached, index, 1000), "there is room");
+        assert!(cache.admits(&cached, index, 1000, MissedBy::Lookup), "there is room");
         cache.insert(&cached, index, &block(1000));
     }
     (cache, cached, others)
@@ -83,7 +83,7 @@ fn full_cache(blocks: usize) -> (Arc<BlockCache>, Arc<Slots>, Arc<Slots>) {
 #[test]
 fn a_full_cache_keeps_what_is_missed_again_soon() {
     let (cache, _cached, others) = full_cache(20);
-    let admits = |index| cache.admits(&others, index, 1000);
+    let admits = |index| cache.admits(&others, index, 1000, MissedBy::Lookup);
     assert!((0..10).all(|index| !admits(index)), "all for the first time");
     assert!(admits(0), "ten misses ago");
     assert!(!admits(100) && !admits(101) && !admits(2), "eleven misses ago");
@@ -91,18 +91,28 @@ fn a_full_cache_keeps_what_is_missed_again_soon() {
 }
 
 #[test]
+fn what_a_long_scan_passes_over_is_kept_the_second_time() {
+    let cache = BlockCache::new(100_000);
+    let slots = Slots::new(10);
+    let admits = |index| cache.admits(&slots, index, 1000, MissedBy::LongScan);
+    assert!(!(0..10).any(admits));
+    assert!((0..10).all(admits));
+}
+
+#[test]
 fn a_miss_now_and_then_is_kept_for_luck() {
     let (cache, _cached, others) = full_cache(20);
-    let kept = (0..1000).filter(|&index| cache.admits(&others, index, 1000)).count();
+    let kept =
+        (0..1000).filter(|&index| cache.admits(&others, index, 1000, MissedBy::Lookup)).count();
     assert_eq!(kept, 1000 / admission::LUCKY as usize);
 }
 
 #[test]
 fn room_that_a_closed_table_leaves_is_for_everybody() {
     let (cache, cached, others) = full_cache(20);
-    assert!(!cache.admits(&others, 0, 1000));
+    assert!(!cache.admits(&others, 0, 1000, MissedBy::Lookup));
     cache.forget(&cached);
-    assert!(cache.admits(&others, 1, 1000));
+    assert!(cache.admits(&others, 1, 1000, MissedBy::Lookup));
 }
 
 #[test]

@@ -91,9 +91,14 @@ impl MemtablePool {
 
     /// The words of a filter of `bytes`, all zero.
     pub(crate) fn take_filter(&self, bytes: usize) -> Words {
-        let kept = std::mem::take(&mut *self.filter.lock());
-        self.bytes.fetch_sub(size_of_val(&*kept), Ordering::Relaxed);
-        if kept.len() == bytes / size_of::<u64>() { kept } else { KeyFilter::words(bytes) }
+        let mut kept = self.filter.lock();
+        if kept.is_empty() || kept.len() != bytes / size_of::<u64>() {
+            // One of another size is left to whoever wants that.
+            drop(kept);
+            return KeyFilter::words(bytes);
+        }
+        self.bytes.fetch_sub(size_of_val(&**kept), Ordering::Relaxed);
+        std::mem::take(&mut *kept)
     }
 
     /// Keeps the words of a filter that is of no use any more, in place of others.
@@ -159,6 +164,18 @@ mod tests {
         assert!(pool.bytes() * 10 < taken, "{} left", pool.bytes());
         assert_eq!(held[..], [77; 100], "its chunk was given to nobody");
         assert!((0..20_000).all(|n| value(&second, n)[..] == [n as u8; 100]));
+    }
+
+    /// It was taken away, and freed, by every memtable that wanted none or another one.
+    #[test]
+    fn a_filter_is_left_to_a_memtable_that_wants_one_of_its_size() {
+        let pool = Arc::new(MemtablePool::new(1 << 20));
+        pool.keep_filter(KeyFilter::new(KeyFilter::words(4096)));
+        assert_eq!(pool.take_filter(0).len(), 0);
+        assert_eq!(pool.take_filter(800).len(), 100);
+        assert_eq!(pool.bytes(), 4096);
+        assert_eq!(pool.take_filter(4096).len(), 512);
+        assert_eq!(pool.bytes(), 0);
     }
 
     #[test]

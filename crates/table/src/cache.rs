@@ -13,6 +13,8 @@
 //!   table B  slots │   … ▣ … │           └────────────────────────┘
 //! ```
 //!
+//! Which blocks come in at all, once there is no room, is decided in `admission`.
+//!
 //! Invariants, all kept under the ring's lock: a slot is filled only when it is empty, and emptied
 //! only by the hand; so each filled slot of an open table has exactly one ring entry, and what is
 //! used is the sum of the charges of those. A table that closes takes its whole charge back at once

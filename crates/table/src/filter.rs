@@ -1,7 +1,7 @@
 //! Which keys a table surely does not hold.
 //!
-//! A filter is built over the hashes of the distinct user keys ([`hash_key`](alluvium_base::key::hash_key)), so a lookup hashes
-//! its key once for all tables. The block begins with a byte that says which filter it is:
+//! A filter is built over the hashes of the distinct user keys ([`hash_key`](crate::hash_key)), so a lookup
+//! hashes its key once for all tables. The block begins with a byte that says which filter it is:
 //!
 //! | byte | filter |
 //! |-----:|--------|

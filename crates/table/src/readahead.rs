@@ -1,6 +1,6 @@
 //! Reads many blocks with one call, for cursors.
 //!
-//! A cursor that misses the cache block after block reads ever longer stretches of the file, up to
+//! A cursor that goes from block to block and misses the cache reads ever longer stretches of the file, up to
 //! [`MAX_STRETCH_BYTES`], in the direction it goes; one that is told to (`readahead`) begins with
 //! the longest. A block is verified and unpacked when the cursor comes to it.
 
@@ -125,7 +125,7 @@ impl Readahead {
         let mut room = if old.is_unique() { Vec::from(old) } else { Vec::new() };
         room.truncate(len as usize);
         if room.capacity() < len as usize {
-            // Not a byte more than is accounted for, and not both at once.
+            // Not twice what is accounted for, as a vector that grows, and not both at once.
             drop(room);
             room = Vec::with_capacity(len as usize);
         }

@@ -238,7 +238,7 @@ impl Table {
         Ok(entry.map(|entry| TableEntry::new(&entry, block.value_bytes(&entry))))
     }
 
-    /// Whether block `index`, which was missed, is worth keeping; see [`BlockCache`].
+    /// Whether block `index`, which was missed, is worth keeping: see `cache::admission`.
     pub(crate) fn admits(&self, index: usize, by: MissedBy) -> bool {
         let read_bytes = self.parts.index.handle(index).len as usize;
         // A larger one is not worth a copy of what is found in it.

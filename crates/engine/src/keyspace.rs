@@ -240,7 +240,7 @@ mod tests {
     fn a_flush_between_read_and_write_makes_the_writer_read_again() {
         let cache = alluvium_table::BlockCache::new(0);
         let memtables = crate::view::MemtableMaker { cache, pool: Arc::default() };
-        let active = memtables.make(Seq::new(1), &crate::KeyspaceOptions::default());
+        let active = memtables.make(Seq::new(1));
         let tree = TreeView {
             id: alluvium_base::KeyspaceId::DEFAULT,
             name: "default".into(),

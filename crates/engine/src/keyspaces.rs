@@ -54,12 +54,11 @@ impl Core {
             added: Vec::new(),
         });
         self.apply(&mut manifest, edit)?;
-        let options = options.within(self.memory);
         let tree = TreeView {
             id,
             name: name.into(),
-            active: self.memtables.make(last.next(), &options),
-            options: Arc::new(options),
+            options: Arc::new(options.within(self.memory)),
+            active: self.memtables.make(last.next()),
             immutable: Vec::new(),
             version: Arc::new(Version::default()),
             tables: Arc::new(OpenTables::default()),

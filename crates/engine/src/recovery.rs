@@ -159,8 +159,7 @@ fn end_log(
     // power cut right then.
     renew(fs, dir, &replayed)?;
     let memtables = if let Some(sorted) = sorted {
-        let options = keyspace_options(builder, manifest)?;
-        let fill = |(id, sorted)| Some((id, maker.fill(&sorted, &options[&id])?));
+        let fill = |(id, sorted)| Some((id, maker.fill(&sorted)?));
         sorted.into_iter().filter_map(fill).collect()
     } else {
         let (last, memtables) = replay_again(builder, numbers, manifest, maker, &replayed)?;
@@ -224,11 +223,8 @@ fn install_recovered(core: &Core, mut recovered: Recovered, last_seq: Seq) -> Re
         let file = FileName::Manifest(manifest.number()).in_dir(&core.dir);
         for keyspace in manifest.state().keyspaces.values() {
             let options = parse_stored_options(&file, &keyspace.options)?.within(core.memory);
-            let (active, immutable) = recovered.take(
-                keyspace.id,
-                (keyspace.flushed, last_seq),
-                (&core.memtables, &options),
-            );
+            let (active, immutable) =
+                recovered.take(keyspace.id, (keyspace.flushed, last_seq), &core.memtables);
             let tables = core.open_version(keyspace.id, &keyspace.version);
             let tables = Arc::new(tables.map_err(missing_is_damage)?);
             let mut tree = TreeView {

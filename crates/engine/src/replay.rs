@@ -164,9 +164,8 @@ impl<'a> LogReplay<'a> {
             let seq = first.plus(at);
             // No flushed sequence is known of a dropped keyspace.
             if self.flushed.get(&entry.keyspace).is_some_and(|&flushed| seq > flushed) {
-                let options = &self.options[&entry.keyspace];
-                let active = self.memtables.entry(entry.keyspace);
-                let active = active.or_insert_with(|| self.maker.make(seq, options));
+                let active =
+                    self.memtables.entry(entry.keyspace).or_insert_with(|| self.maker.make(seq));
                 let (key, value) = (entry.key.clone(), entry.value.clone());
                 active.memtable.insert(payload, key, value, seq, entry.kind);
             }

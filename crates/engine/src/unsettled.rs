@@ -27,7 +27,6 @@ use alluvium_wal::LogEnd;
 use crate::Result;
 use crate::core::Core;
 use crate::gather::SortedMemtables;
-use crate::options::KeyspaceOptions;
 use crate::replay::Memtables;
 use crate::view::{ActiveMemtable, ImmutableMemtable, MemtableMaker, ReadView, TreeView};
 
@@ -47,21 +46,20 @@ impl Recovered {
         &mut self,
         id: KeyspaceId,
         (flushed, last): (Seq, Seq),
-        (memtables, options): (&MemtableMaker, &KeyspaceOptions),
+        memtables: &MemtableMaker,
     ) -> (ActiveMemtable, Vec<ImmutableMemtable>) {
-        let empty = |start| memtables.make(start, options);
         let waiting = match self {
             Self::Settled(filled) => {
                 let filled = filled.remove(&id);
-                return (filled.unwrap_or_else(|| empty(flushed.next())), Vec::new());
+                return (filled.unwrap_or_else(|| memtables.make(flushed.next())), Vec::new());
             }
             Self::Waiting(sorted) => sorted.remove(&id),
         };
-        let Some(sorted) = waiting else { return (empty(flushed.next()), Vec::new()) };
+        let Some(sorted) = waiting else { return (memtables.make(flushed.next()), Vec::new()) };
         let first = sorted.seq_range().map_or(flushed.next(), |(first, _)| first);
         // Nothing of this process's log has to be durable for it.
         let waiting = memtables.set_aside(sorted, (first, last), LogEnd::default());
-        (empty(last.next()), vec![waiting])
+        (memtables.make(last.next()), vec![waiting])
     }
 }
 

@@ -106,25 +106,39 @@ pub(crate) struct MemtableMaker {
 
 /// The filter of a memtable takes this part of its write buffer: seven bits for each entry of 116 bytes.
 const FILTER_PART: u64 = 256;
+/// A memtable so many times as large as a filter is worth one.
+const WORTH_A_FILTER: usize = 8;
 
 impl MemtableMaker {
     /// An empty memtable, in which no entry will have a sequence before `start`.
-    pub(crate) fn make(&self, start: Seq, options: &KeyspaceOptions) -> ActiveMemtable {
-        let memory = Arc::new(self.cache.reserve(MemoryUse::Memtables));
+    pub(crate) fn make(&self, start: Seq) -> ActiveMemtable {
+        self.make_with_filter(start, 0)
+    }
+
+    /// The one that follows `before`. It has a filter if as much is worth it: a keyspace that is hardly
+    /// written to would hold far more for the filter than for its entries.
+    fn make_after(
+        &self,
+        before: &ActiveMemtable,
+        start: Seq,
+        options: &KeyspaceOptions,
+    ) -> ActiveMemtable {
         let filter_bytes = options.write_buffer_size / FILTER_PART;
         let filter_bytes = usize::try_from(filter_bytes).unwrap_or(0);
+        let is_worth_it = before.memtable.memory_bytes() / WORTH_A_FILTER >= filter_bytes;
+        self.make_with_filter(start, if is_worth_it { filter_bytes } else { 0 })
+    }
+
+    fn make_with_filter(&self, start: Seq, filter_bytes: usize) -> ActiveMemtable {
+        let memory = Arc::new(self.cache.reserve(MemoryUse::Memtables));
         let memtable = PackedMemtable::with_pool(Arc::clone(&self.pool), filter_bytes);
         ActiveMemtable { memtable: Arc::new(memtable), start, memory }
     }
 
     /// A memtable that takes writes, with those of `sorted` in it; `None` if there are none.
-    pub(crate) fn fill(
-        &self,
-        sorted: &SortedMemtable,
-        options: &KeyspaceOptions,
-    ) -> Option<ActiveMemtable> {
+    pub(crate) fn fill(&self, sorted: &SortedMemtable) -> Option<ActiveMemtable> {
         let (start, _) = sorted.seq_range()?;
-        let active = self.make(start, options);
+        let active = self.make(start);
         for (buffer, key, value, seq, kind) in sorted.writes() {
             active.memtable.insert(buffer, key, value, seq, kind);
         }
@@ -215,7 +229,8 @@ impl TreeView {
     /// Sets the active memtable aside and begins another: the view after a rotation.
     pub(crate) fn rotated(&self, last: Seq, log_end: LogEnd, memtables: &MemtableMaker) -> Self {
         let mut tree = self.clone();
-        let full = std::mem::replace(&mut tree.active, memtables.make(last.next(), &self.options));
+        let next = memtables.make_after(&self.active, last.next(), &self.options);
+        let full = std::mem::replace(&mut tree.active, next);
         full.reserve();
         let ActiveMemtable { memtable, start, memory } = full;
         tree.immutable.insert(0, ImmutableMemtable { memtable, start, last, log_end, memory });
@@ -239,7 +254,7 @@ impl TreeView {
             self.clone()
         };
         // Another one even where it was empty: by that a conditional write sees that much has changed.
-        tree.active = memtables.make(sorted.last.next(), &self.options);
+        tree.active = memtables.make_after(&self.active, sorted.last.next(), &self.options);
         let at = if is_planted(Bug::LargeBatchBehindOlder) { tree.immutable.len() } else { 0 };
         tree.immutable.insert(at, sorted);
         tree

@@ -59,3 +59,19 @@ fn an_idle_keyspace_does_not_pin_the_log() {
     assert!(log.live_bytes < 2 << 20, "the log holds {} bytes", log.live_bytes);
     assert_eq!(idle.get("only").unwrap().as_deref(), Some(&b"entry"[..]));
 }
+
+/// Each memtable had a filter of a 256th of its write buffer, however little was in it.
+#[test]
+fn keyspaces_that_are_hardly_written_to_take_little_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = Db::builder(dir.path()).open().unwrap();
+    for n in 0..20 {
+        let keyspace = db.keyspace(&n.to_string(), KeyspaceOptions::default()).unwrap();
+        keyspace.insert("k", "v").unwrap();
+        keyspace.flush().unwrap();
+        keyspace.insert("k", "v").unwrap();
+    }
+    let held =
+        db.stats().unwrap().keyspaces.iter().map(|keyspace| keyspace.memtable_bytes).sum::<u64>();
+    assert!(held < 20 * (32 << 10), "{held} bytes in memtables of one entry each");
+}

@@ -4,6 +4,7 @@
 //!
 //! | module | what it is |
 //! |---|---|
+//! | [`append`] | bytes that one thread appends and many read, at the same time |
 //! | [`key`] | sequence numbers, kinds and internal keys: the one order of everything |
 //! | [`batch`] | write batches: the atomic unit, encoded once |
 //! | [`codec`] | little-endian integers and varints, decoded without trust |
@@ -17,6 +18,7 @@
 //! | [`sync`] | locks and threads, which a model checker can take the place of |
 //! | [`seeded`] | bugs that other engines had, to be put back by tests that must catch them |
 
+pub mod append;
 pub mod batch;
 pub mod checksum;
 pub mod clock;

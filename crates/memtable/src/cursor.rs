@@ -1,8 +1,8 @@
 //! An owned cursor over any memtable, in chunks.
 //!
 //! A memtable's own iterators borrow from it; a read view must hand its cursors to callers that
-//! outlive every borrow. So this cursor owns a share of the memtable, copies a run of neighbouring
-//! entries at a time (a copy of an entry shares its batch) and steps through the copy:
+//! outlive every borrow. So this cursor owns a share of the memtable, notes down a run of neighbouring
+//! entries at a time and steps through that:
 //!
 //! ```text
 //!   memtable   a b c d e f g h i j k l m n …
@@ -20,15 +20,23 @@ use std::sync::Arc;
 
 use alluvium_base::{Bytes, InternalIterator, InternalKey, Result, Seq};
 
-use crate::place::{Entry, Place};
+use crate::entries::EntryView;
+use crate::place::Place;
 
-/// A memtable that can copy out runs of neighbouring entries.
+/// A memtable that can tell runs of neighbouring entries.
 pub(crate) trait Runs: Send + Sync + 'static {
+    /// What stands for an entry as long as the memtable is there.
+    type Item: Send;
+
     /// Appends up to `limit` entries from `start` on, ascending. Fewer only at the end.
-    fn ascend(&self, start: Bound<&Place<'_>>, limit: usize, out: &mut Vec<Entry>);
+    fn ascend(&self, start: Bound<&Place<'_>>, limit: usize, out: &mut Vec<Self::Item>);
     /// Appends up to `limit` entries before `end` (`None`: from the last on), descending. Fewer
     /// only at the beginning.
-    fn descend(&self, end: Option<&Place<'_>>, limit: usize, out: &mut Vec<Entry>);
+    fn descend(&self, end: Option<&Place<'_>>, limit: usize, out: &mut Vec<Self::Item>);
+    /// The entry itself.
+    fn view<'a>(&'a self, item: &'a Self::Item) -> EntryView<'a>;
+    /// Asks for the cache lines of an entry.
+    fn ask_for(&self, item: &Self::Item);
 }
 
 /// Entries in the first chunk after a seek, and in the longest.
@@ -40,10 +48,10 @@ const LONGEST_CHUNK: usize = 128;
 pub(crate) const ASKED_AHEAD: usize = 8;
 
 /// See the module's documentation.
-pub(crate) struct Cursor<M> {
+pub(crate) struct Cursor<M: Runs> {
     memtable: Arc<M>,
     /// Neighbouring entries, ascending; empty when the cursor stands on none.
-    chunk: Vec<Entry>,
+    chunk: Vec<M::Item>,
     /// The entry it stands on; within `chunk` unless that is empty.
     at: usize,
     next_chunk_len: usize,
@@ -55,22 +63,34 @@ impl<M: Runs> Cursor<M> {
         Self { memtable, chunk: Vec::new(), at: 0, next_chunk_len: FIRST_CHUNK }
     }
 
+    #[inline]
+    fn entry(&self) -> EntryView<'_> {
+        self.memtable.view(&self.chunk[self.at])
+    }
+
+    /// How many entries the next chunk has.
+    fn take_chunk_len(&mut self) -> usize {
+        let len = self.next_chunk_len;
+        self.next_chunk_len = (2 * len).min(LONGEST_CHUNK);
+        len
+    }
+
     /// Stands on the first entry from `start` on.
     fn load_ascending(&mut self, start: Bound<&Place<'_>>) {
+        let len = self.take_chunk_len();
         self.chunk.clear();
-        self.memtable.ascend(start, self.next_chunk_len, &mut self.chunk);
+        self.memtable.ascend(start, len, &mut self.chunk);
         self.at = 0;
-        self.next_chunk_len = (self.next_chunk_len * 2).min(LONGEST_CHUNK);
-        self.chunk.iter().take(ASKED_AHEAD).for_each(Entry::ask_for_bytes);
+        self.chunk.iter().take(ASKED_AHEAD).for_each(|entry| self.memtable.ask_for(entry));
     }
 
     /// Stands on the last entry before `end`, or on the last of all.
     fn load_descending(&mut self, end: Option<&Place<'_>>) {
+        let len = self.take_chunk_len();
         self.chunk.clear();
-        self.memtable.descend(end, self.next_chunk_len, &mut self.chunk);
+        self.memtable.descend(end, len, &mut self.chunk);
         self.chunk.reverse();
         self.at = self.chunk.len().saturating_sub(1);
-        self.next_chunk_len = (self.next_chunk_len * 2).min(LONGEST_CHUNK);
     }
 }
 
@@ -82,20 +102,20 @@ impl<M: Runs> InternalIterator for Cursor<M> {
 
     #[inline]
     fn key(&self) -> InternalKey<'_> {
-        self.chunk[self.at].internal_key()
+        self.entry().internal_key()
     }
 
     #[inline]
     fn value(&self) -> &[u8] {
-        self.chunk[self.at].value()
+        self.entry().value()
     }
 
     fn key_bytes(&self) -> Bytes {
-        self.chunk[self.at].key_bytes()
+        self.entry().key_bytes()
     }
 
     fn value_bytes(&self) -> Bytes {
-        self.chunk[self.at].value_bytes()
+        self.entry().value_bytes()
     }
 
     fn seek_to_first(&mut self) -> Result<()> {
@@ -128,10 +148,11 @@ impl<M: Runs> InternalIterator for Cursor<M> {
         if self.at + 1 < self.chunk.len() {
             self.at += 1;
             if let Some(later) = self.chunk.get(self.at + ASKED_AHEAD) {
-                later.ask_for_bytes();
+                self.memtable.ask_for(later);
             }
         } else if let Some(edge) = self.chunk.pop() {
-            self.load_ascending(Bound::Excluded(edge.place()));
+            let memtable = Arc::clone(&self.memtable);
+            self.load_ascending(Bound::Excluded(&memtable.view(&edge).place()));
         }
         Ok(())
     }
@@ -143,15 +164,16 @@ impl<M: Runs> InternalIterator for Cursor<M> {
             self.at -= 1;
         } else {
             let edge = self.chunk.swap_remove(0);
-            self.load_descending(Some(edge.place()));
+            let memtable = Arc::clone(&self.memtable);
+            self.load_descending(Some(&memtable.view(&edge).place()));
         }
         Ok(())
     }
 }
 
-impl<M> fmt::Debug for Cursor<M> {
+impl<M: Runs> fmt::Debug for Cursor<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let key = self.chunk.get(self.at).map(Entry::internal_key);
+        let key = self.is_valid().then(|| self.entry().internal_key());
         f.debug_struct("Cursor").field("key", &key).finish_non_exhaustive()
     }
 }

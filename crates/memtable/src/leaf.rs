@@ -1,14 +1,14 @@
 //! A sorted run of entries in a few cache lines.
 //!
-//! Entries stay in the slot they arrived in; only their eight-byte key prefixes and one-byte slot
-//! numbers are kept in order. So an insertion shifts some hundred bytes, not kilobytes, and a
-//! search reads two or three cache lines of prefixes, then the one entry it is about:
+//! A leaf holds the eight-byte key prefixes of its entries and their numbers, in order. An insertion
+//! shifts some hundred bytes, and a search reads two or three cache lines of prefixes, then the one
+//! entry it is about:
 //!
 //! ```text
 //!   prefixes   │ 12… │ 3f… │ 3f… │ 70… │ a1… │                ascending, 8 B each
-//!   slots      │  4  │  1  │  0  │  2  │  3  │                1 B each
-//!                 │     │     └──────────┐
-//!   entries    │ 3f…b │ 3f…a │ 70… │ a1… │ 12… │ free …       64 B each, as they came
+//!   numbers    │  4  │  1  │  0  │  2  │  3  │                4 B each
+//!                 │     └─────┐
+//!   entries    │ 3f…b │ 3f…a │ 70… │ a1… │ 12… │             as they came, anywhere
 //! ```
 //!
 //! Prefixes are taken behind the bytes that all keys of the leaf share, so that they tell keys apart
@@ -19,28 +19,29 @@
 //! the key of the next leaf. Both only ever move closer together: a split gives the upper part of
 //! the range to a new leaf.
 
+use std::cmp::Ordering;
 use std::ops::Range;
 
-use crate::place::{Entry, Place};
+use crate::entries::{Entries, EntryNumber};
+use crate::place::{Place, prefix_behind};
 
-/// Most entries in a leaf. Slot numbers are bytes.
+/// Most entries in a leaf.
 pub(crate) const LEAF_ENTRIES: usize = 64;
 
-/// A sorted run of up to [`LEAF_ENTRIES`] entries.
+/// A sorted run of up to [`LEAF_ENTRIES`] entries. All methods want the entries it was filled with.
 #[derive(Debug)]
 pub(crate) struct Leaf {
     /// The first place that is another leaf's; `None` in the last leaf.
     upper: Option<Place<'static>>,
-    /// In the order they arrived; sorted by a split.
-    entries: Vec<Entry>,
+    len: usize,
     /// Where in the order the latest entry went, to tell a run of ascending or descending keys.
     latest: Option<usize>,
-    /// The slot of the *i*-th entry in order.
-    slots: [u8; LEAF_ENTRIES],
     /// How many leading bytes, known to be the same in all keys, the prefixes leave out.
     skipped_bytes: usize,
     /// The key prefix of the *i*-th entry in order; greatest behind the last.
     prefixes: [u64; LEAF_ENTRIES],
+    /// The *i*-th entry in order.
+    numbers: [EntryNumber; LEAF_ENTRIES],
 }
 
 /// Prefixes looked at together: a cache line of them.
@@ -50,32 +51,24 @@ const GROUP: usize = 8;
 const SKIP_GAIN: usize = 4;
 
 impl Leaf {
-    /// Memory that a leaf holds besides itself.
-    pub(crate) const HEAP_BYTES: usize = LEAF_ENTRIES * size_of::<Entry>();
-
-    /// Room for the entries of one.
-    pub(crate) fn room() -> Vec<Entry> {
-        Vec::with_capacity(LEAF_ENTRIES)
-    }
-
-    /// An empty leaf that covers all places from its key up to `upper`, and keeps its entries in `room`.
-    pub(crate) fn new(upper: Option<Place<'static>>, room: Vec<Entry>) -> Self {
+    /// An empty leaf that covers all places from its key up to `upper`.
+    pub(crate) const fn new(upper: Option<Place<'static>>) -> Self {
         Self {
             upper,
-            entries: room,
+            len: 0,
             latest: None,
-            slots: [0; LEAF_ENTRIES],
             skipped_bytes: 0,
             prefixes: [u64::MAX; LEAF_ENTRIES],
+            numbers: [EntryNumber::NONE; LEAF_ENTRIES],
         }
     }
 
     pub(crate) const fn len(&self) -> usize {
-        self.entries.len()
+        self.len
     }
 
     pub(crate) const fn is_full(&self) -> bool {
-        self.len() == LEAF_ENTRIES
+        self.len == LEAF_ENTRIES
     }
 
     pub(crate) const fn upper(&self) -> Option<&Place<'static>> {
@@ -99,7 +92,7 @@ impl Leaf {
 
     /// How many entries come before `place`, which the leaf covers.
     #[inline]
-    pub(crate) fn rank(&self, place: &Place<'_>) -> usize {
+    pub(crate) fn rank(&self, place: &Place<'_>, entries: &Entries) -> usize {
         let prefix = place.prefix_behind(self.skipped_bytes);
         // The last prefix of each group, then one group: few lines, fetched side by side, where
         // the steps of a binary search would wait for one another.
@@ -107,53 +100,63 @@ impl Leaf {
             .filter(|group| self.prefixes[group * GROUP + GROUP - 1] < prefix)
             .count();
         let Some(within) = self.prefixes[group * GROUP..].first_chunk::<GROUP>() else {
-            return self.len();
+            return self.len;
         };
         let ties = group * GROUP + within.iter().filter(|other| **other < prefix).count();
         // Each look at an entry is a cache miss, so only those are looked at that have to be.
-        let equal = self.prefixes[ties..self.len()].iter().take_while(|other| **other == prefix);
-        let slots = &self.slots[ties..ties + equal.count()];
-        ties + slots.partition_point(|slot| self.entries[usize::from(*slot)].place() < place)
+        let equal = self.prefixes[ties..self.len].iter().take_while(|other| **other == prefix);
+        let equal = &self.numbers[ties..ties + equal.count()];
+        let is_before = |number: &EntryNumber| entries.get(*number).cmp_place(place).is_lt();
+        ties + equal.partition_point(is_before)
     }
 
     /// [`rank`](Self::rank), quick where the place is behind all entries: ascending keys are common.
     #[inline]
-    pub(crate) fn rank_of_new(&self, place: &Place<'_>) -> usize {
-        let Some(last) = self.len().checked_sub(1) else { return 0 };
+    pub(crate) fn rank_of_new(&self, place: &Place<'_>, entries: &Entries) -> usize {
+        let Some(last) = self.len.checked_sub(1) else { return 0 };
         let is_tie = self.prefixes[last] == place.prefix_behind(self.skipped_bytes);
-        if is_tie && self.entry(last).is_some_and(|entry| entry.place() < place) {
-            return self.len();
+        if is_tie && entries.get(self.numbers[last]).cmp_place(place) == Ordering::Less {
+            return self.len;
         }
-        self.rank(place)
+        self.rank(place, entries)
+    }
+
+    /// Whether the entry that has `rank` entries before it is at `place`. Looks at the entry only where
+    /// prefixes leave it open.
+    #[inline]
+    pub(crate) fn is_at(&self, rank: usize, place: &Place<'_>, entries: &Entries) -> bool {
+        let prefix = place.prefix_behind(self.skipped_bytes);
+        self.prefixes[..self.len].get(rank).is_some_and(|found| *found == prefix)
+            && entries.get(self.numbers[rank]).cmp_place(place).is_eq()
     }
 
     /// The entry that has `rank` entries before it.
     #[inline]
-    pub(crate) fn entry(&self, rank: usize) -> Option<&Entry> {
-        let slot = self.slots[..self.len()].get(rank)?;
-        Some(&self.entries[usize::from(*slot)])
+    pub(crate) fn entry(&self, rank: usize) -> Option<EntryNumber> {
+        self.numbers[..self.len].get(rank).copied()
     }
 
     /// The entries with these ranks, in order.
-    pub(crate) fn entries(&self, ranks: Range<usize>) -> impl DoubleEndedIterator<Item = &Entry> {
-        self.slots[ranks].iter().map(|slot| &self.entries[usize::from(*slot)])
+    #[inline]
+    pub(crate) fn entries(&self, ranks: Range<usize>) -> &[EntryNumber] {
+        &self.numbers[ranks]
     }
 
-    /// Adds `entry`, which has `rank` entries before it. Requires room.
+    /// Adds an entry at `place`, which has `rank` entries before it. Requires room.
     #[inline]
-    pub(crate) fn insert(&mut self, rank: usize, entry: Entry) {
-        let len = self.len();
+    pub(crate) fn insert(&mut self, rank: usize, place: &Place<'_>, number: EntryNumber) {
+        let len = self.len;
         assert!(rank <= len && len < LEAF_ENTRIES, "a leaf is split before it overflows");
-        self.slots.copy_within(rank..len, rank + 1);
         self.prefixes.copy_within(rank..len, rank + 1);
-        self.slots[rank] = len as u8;
-        self.prefixes[rank] = entry.place().prefix_behind(self.skipped_bytes);
-        self.entries.push(entry);
+        self.numbers.copy_within(rank..len, rank + 1);
+        self.prefixes[rank] = place.prefix_behind(self.skipped_bytes);
+        self.numbers[rank] = number;
+        self.len += 1;
         self.latest = Some(rank);
     }
 
     /// Makes room for an entry at `place` with rank `rank`: gives the upper part to a new leaf and
-    /// returns it, which keeps its entries in `room`, with its key. `key` is the key of this leaf. Either may cover `place` afterwards.
+    /// returns it with its key. `key` is the key of this leaf. Either may cover `place` afterwards.
     ///
     /// Where the latest entry and this one are neighbours at an end, keys seem to come in order,
     /// and the leaf is cut there instead of in the middle: in-order loads leave full leaves behind.
@@ -162,10 +165,10 @@ impl Leaf {
         &mut self,
         key: &Place<'_>,
         rank: usize,
-        place: &Place<'static>,
-        room: Vec<Entry>,
+        place: &Place<'_>,
+        entries: &Entries,
     ) -> (Place<'static>, Self) {
-        let len = self.len();
+        let len = self.len;
         let latest = self.latest.take();
         let is_ascending = rank == len && latest == Some(len - 1);
         let is_descending = rank == 0 && latest == Some(0);
@@ -174,27 +177,23 @@ impl Leaf {
             (_, true) => 0,
             (false, false) => len / 2,
         };
-        self.sort();
-        let right_key = self.entries.get(cut).map_or(place, Entry::place).clone();
-        let mut right = Self::new(self.upper.replace(right_key.clone()), room);
-        right.entries.extend(self.entries.drain(cut..));
-        right.slots[..len - cut].copy_from_slice(&self.slots[..len - cut]);
+        let first = self.entry(cut).map(|number| entries.get(number).place());
+        let right_key = first.as_ref().unwrap_or(place).to_owned();
+        let mut right = Self::new(self.upper.replace(right_key.clone()));
+        right.numbers[..len - cut].copy_from_slice(&self.numbers[cut..len]);
         right.prefixes[..len - cut].copy_from_slice(&self.prefixes[cut..len]);
         right.skipped_bytes = self.skipped_bytes;
+        right.len = len - cut;
+        self.len = cut;
         self.prefixes[cut..].fill(u64::MAX);
-        self.sharpen(key);
-        right.sharpen(&right_key);
+        self.sharpen(key, entries);
+        right.sharpen(&right_key, entries);
         (right_key, right)
     }
 
-    /// Takes its entries away, with their room: it is of no use after.
-    pub(crate) fn take_entries(&mut self) -> Vec<Entry> {
-        std::mem::take(&mut self.entries)
-    }
-
     /// Takes the prefixes from further behind, if the keys between `key`, which is the leaf's, and
-    /// `upper` have become alike enough. Requires sorted entries.
-    fn sharpen(&mut self, key: &Place<'_>) {
+    /// `upper` have become alike enough.
+    fn sharpen(&mut self, key: &Place<'_>, entries: &Entries) {
         let Some(upper) = &self.upper else { return };
         let shared = key.user_key().iter().zip(upper.user_key()).take_while(|(a, b)| a == b);
         let shared_bytes = shared.count();
@@ -202,23 +201,8 @@ impl Leaf {
             return;
         }
         self.skipped_bytes = shared_bytes;
-        for (prefix, entry) in self.prefixes.iter_mut().zip(&self.entries) {
-            *prefix = entry.place().prefix_behind(shared_bytes);
-        }
-    }
-
-    /// Brings the entries into order in place, following the cycles of the permutation.
-    fn sort(&mut self) {
-        for rank in 0..self.len() {
-            let mut slot = usize::from(self.slots[rank]);
-            // What lay in a slot already passed was swapped on to where that slot's number says.
-            while slot < rank {
-                slot = usize::from(self.slots[slot]);
-            }
-            self.entries.swap(rank, slot);
-        }
-        for (slot, number) in self.slots.iter_mut().zip(0..) {
-            *slot = number;
+        for (prefix, number) in self.prefixes.iter_mut().zip(&self.numbers[..self.len]) {
+            *prefix = prefix_behind(entries.get(*number).user_key(), shared_bytes);
         }
     }
 }
@@ -228,56 +212,68 @@ mod tests {
     use alluvium_base::{Bytes, Kind, Seq};
 
     use super::*;
+    use crate::pool::MemtablePool;
 
-    /// An entry with this user key and sequence 1.
-    fn entry(key: &[u8]) -> Entry {
-        Entry::new(Bytes::copy_from_slice(key), &(0..key.len()), &(0..0), Seq::new(1), Kind::Put)
+    /// A leaf and the entries that it is about, all with sequence 1.
+    #[derive(Default)]
+    struct Case {
+        entries: Entries,
+        pool: MemtablePool,
     }
 
-    fn insert(leaf: &mut Leaf, key: &[u8]) {
-        let entry = entry(key);
-        leaf.insert(leaf.rank(entry.place()), entry);
+    fn place(key: &[u8]) -> Place<'_> {
+        Place::new(key, Seq::new(1))
     }
 
-    fn keys(leaf: &Leaf) -> Vec<Bytes> {
-        leaf.entries(0..leaf.len()).map(Entry::key_bytes).collect()
-    }
+    impl Case {
+        fn insert(&self, leaf: &mut Leaf, key: &[u8]) {
+            let batch = Bytes::copy_from_slice(key);
+            let write = (Seq::new(1), Kind::Put);
+            let (number, _) = self.entries.add(&batch, (0..key.len(), 0..0), write, &self.pool);
+            leaf.insert(leaf.rank(&place(key), &self.entries), &place(key), number);
+        }
 
-    /// Splits `leaf`, the first of its memtable, for `key`.
-    fn split_for(leaf: &mut Leaf, key: &[u8]) -> (Place<'static>, Leaf) {
-        let entry = entry(key);
-        leaf.split(&Place::MIN, leaf.rank(entry.place()), entry.place(), Leaf::room())
+        fn keys(&self, leaf: &Leaf) -> Vec<Bytes> {
+            let numbers = leaf.entries(0..leaf.len()).iter();
+            numbers.map(|number| self.entries.get(*number).key_bytes()).collect()
+        }
+
+        /// Splits `leaf`, the first of its memtable, for `key`.
+        fn split_for(&self, leaf: &mut Leaf, key: &[u8]) -> (Place<'static>, Leaf) {
+            let rank = leaf.rank(&place(key), &self.entries);
+            leaf.split(&Place::MIN, rank, &place(key), &self.entries)
+        }
     }
 
     #[test]
     fn a_full_leaf_is_cut_in_the_middle_and_stays_in_order() {
-        let mut leaf = Leaf::new(None, Leaf::room());
+        let (case, mut leaf) = (Case::default(), Leaf::new(None));
         for n in 0..LEAF_ENTRIES as u8 {
-            insert(&mut leaf, &[n.wrapping_mul(29) % 64 * 2]);
+            case.insert(&mut leaf, &[n.wrapping_mul(29) % 64 * 2]);
         }
         assert!(leaf.is_full());
-        let (key, right) = split_for(&mut leaf, &[33]);
+        let (key, right) = case.split_for(&mut leaf, &[33]);
         assert_eq!((leaf.len(), right.len()), (LEAF_ENTRIES / 2, LEAF_ENTRIES / 2));
-        assert_eq!(key.user_key(), &right.entry(0).expect("not empty").key_bytes()[..]);
+        assert_eq!(key.user_key(), &case.keys(&right)[0][..]);
         assert!(!leaf.covers(&key) && right.covers(&key));
-        let all: Vec<_> = [keys(&leaf), keys(&right)].concat();
+        let all: Vec<_> = [case.keys(&leaf), case.keys(&right)].concat();
         assert!(all.iter().zip((0..).step_by(2)).all(|(key, n)| key[..] == [n]));
     }
 
     #[test]
     fn ascending_keys_leave_full_leaves_behind() {
-        let mut leaf = Leaf::new(None, Leaf::room());
-        (0..64).for_each(|n| insert(&mut leaf, &[n]));
-        let (key, right) = split_for(&mut leaf, &[64]);
+        let (case, mut leaf) = (Case::default(), Leaf::new(None));
+        (0..64).for_each(|n| case.insert(&mut leaf, &[n]));
+        let (key, right) = case.split_for(&mut leaf, &[64]);
         assert_eq!((leaf.len(), right.len()), (LEAF_ENTRIES, 0));
-        assert_eq!(key, *entry(&[64]).place());
+        assert_eq!(key, place(&[64]));
     }
 
     #[test]
     fn descending_keys_leave_full_leaves_behind() {
-        let mut leaf = Leaf::new(None, Leaf::room());
-        (0..64).rev().for_each(|n| insert(&mut leaf, &[n + 1]));
-        let (_, right) = split_for(&mut leaf, &[0]);
+        let (case, mut leaf) = (Case::default(), Leaf::new(None));
+        (0..64).rev().for_each(|n| case.insert(&mut leaf, &[n + 1]));
+        let (_, right) = case.split_for(&mut leaf, &[0]);
         assert_eq!((leaf.len(), right.len()), (0, LEAF_ENTRIES));
     }
 
@@ -285,26 +281,27 @@ mod tests {
     /// time. Believing them twice would make a leaf of each entry.
     #[test]
     fn descending_keys_behind_a_full_leaf_share_leaves() {
-        let mut leaf = Leaf::new(None, Leaf::room());
-        (0..64).for_each(|n| insert(&mut leaf, &[n]));
-        let (_, right) = split_for(&mut leaf, &[200]);
+        let (case, mut leaf) = (Case::default(), Leaf::new(None));
+        (0..64).for_each(|n| case.insert(&mut leaf, &[n]));
+        let (_, right) = case.split_for(&mut leaf, &[200]);
         assert_eq!(right.len(), 0);
-        let (_, right) = split_for(&mut leaf, &[199]);
+        let (_, right) = case.split_for(&mut leaf, &[199]);
         assert_eq!((leaf.len(), right.len()), (LEAF_ENTRIES / 2, LEAF_ENTRIES / 2));
     }
 
     #[test]
     fn keys_that_begin_alike_are_told_apart_by_later_bytes() {
-        let mut leaf = Leaf::new(None, Leaf::room());
+        let (case, mut leaf) = (Case::default(), Leaf::new(None));
         let key = |n: usize| format!("a long beginning {n:03}").into_bytes();
-        (0..32).chain(33..65).for_each(|n| insert(&mut leaf, &key(n)));
-        let (middle, mut right) = split_for(&mut leaf, &key(32));
+        (0..32).chain(33..65).for_each(|n| case.insert(&mut leaf, &key(n)));
+        let (middle, mut right) = case.split_for(&mut leaf, &key(32));
         assert_eq!(right.skipped_bytes, 0, "no leaf behind bounds it");
-        (65..97).for_each(|n| insert(&mut right, &key(n)));
-        let last = entry(&key(50));
-        let (upper, _) = right.split(&middle, right.rank(last.place()), last.place(), Leaf::room());
+        (65..97).for_each(|n| case.insert(&mut right, &key(n)));
+        let late = key(50);
+        let rank = right.rank(&place(&late), &case.entries);
+        let (upper, _) = right.split(&middle, rank, &place(&late), &case.entries);
         assert_eq!(upper.user_key()[..right.skipped_bytes], *b"a long beginning 0");
         assert!(right.prefixes[..right.len()].is_sorted_by(|a, b| a < b), "no ties");
-        assert!((33..65).all(|n| right.rank(entry(&key(n)).place()) == n - 33));
+        assert!((33..65).all(|n| right.rank(&place(&key(n)), &case.entries) == n - 33));
     }
 }

@@ -27,14 +27,15 @@
 //! | [`sorted`] | writes that came all together, sorted at once: takes no others |
 //! | `filter` | which keys are surely not there |
 //! | `leaf` | a sorted run of entries in a few cache lines |
+//! | `entries` | where entries are kept: small ones copied side by side |
+//! | `table` | a growing list whose items never move |
 //! | `place` | where an entry belongs, and the entry itself |
-//! | `cursor` | an owned cursor over any memtable, in chunks |
-//! | `chunks` | small entries, copied side by side |
+//! | `cursor` | an owned cursor over any memtable that takes writes |
 //! | `pool` | memory of memtables that are gone, for those to come |
 //! | `ledger` | how many bytes, how many entries, which sequences |
 
-mod chunks;
 mod cursor;
+mod entries;
 mod filter;
 mod leaf;
 mod ledger;
@@ -44,6 +45,7 @@ mod place;
 mod pool;
 pub mod skiplist;
 pub mod sorted;
+mod table;
 
 pub use memtable::{MemEntry, Memtable, WritableMemtable};
 pub use packed::PackedMemtable;

@@ -1,7 +1,8 @@
 //! Sorted leaves of entries, indexed by a skiplist: the fast memtable.
 //!
 //! A search through half a million skiplist nodes is a chain of cache misses. Here a skiplist node
-//! is a leaf of up to 64 entries, so there are forty times fewer of them:
+//! is a leaf of up to 64 entries, so there are forty times fewer of them. A leaf has their numbers; the
+//! entries lie where they were copied to:
 //!
 //! ```text
 //!   skiplist    MIN ──────────► k4#9 ────────► k7#2 ──► ∅          first place of each leaf
@@ -31,20 +32,20 @@ use alluvium_base::{Bytes, InternalIterator, Kind, Seq};
 use crossbeam_skiplist::SkipMap;
 use crossbeam_skiplist::map;
 
-use crate::chunks::{Chunks, MOST_COPIED_BYTES};
 use crate::cursor::{Cursor, Runs};
+use crate::entries::{Entries, EntryNumber, EntryView};
 use crate::filter::KeyFilter;
 use crate::leaf::Leaf;
-use crate::ledger::{Ledger, allocated, batch_share, node_bytes};
+use crate::ledger::{Ledger, allocated, node_bytes};
 use crate::memtable::{MemEntry, Memtable, WritableMemtable};
-use crate::place::{Entry, Place};
+use crate::place::Place;
 use crate::pool::MemtablePool;
 
 /// A memtable of sorted leaves, indexed by a skiplist.
 pub struct PackedMemtable {
     leaves: SkipMap<LeafKey, RwLock<Leaf>>,
     filter: KeyFilter,
-    chunks: Chunks,
+    entries: Entries,
     ledger: Ledger,
     pool: Arc<MemtablePool>,
 }
@@ -62,9 +63,9 @@ impl<'a> Borrow<Place<'a>> for LeafKey {
 
 type LeafNode<'a> = map::Entry<'a, LeafKey, RwLock<Leaf>>;
 
-/// Memory of a leaf: its skiplist node and its entries.
-const LEAF_BYTES: usize =
-    node_bytes(size_of::<LeafKey>() + size_of::<RwLock<Leaf>>()) + allocated(Leaf::HEAP_BYTES);
+/// Memory of a leaf: its skiplist node, and what counts the owners of its key.
+const LEAF_BYTES: usize = node_bytes(size_of::<LeafKey>() + size_of::<RwLock<Leaf>>())
+    + allocated(3 * size_of::<usize>());
 
 impl PackedMemtable {
     /// An empty memtable without a filter.
@@ -77,9 +78,9 @@ impl PackedMemtable {
     pub fn with_pool(pool: Arc<MemtablePool>, filter_bytes: usize) -> Self {
         let filter = KeyFilter::new(pool.take_filter(filter_bytes));
         let ledger = Ledger::new(size_of::<Self>() + filter.memory_bytes());
-        let chunks = Chunks::default();
-        let memtable = Self { leaves: SkipMap::new(), filter, chunks, ledger, pool };
-        memtable.add_leaf(Place::MIN, Leaf::new(None, Leaf::room()));
+        let entries = Entries::default();
+        let memtable = Self { leaves: SkipMap::new(), filter, entries, ledger, pool };
+        memtable.add_leaf(Place::MIN, Leaf::new(None));
         memtable
     }
 
@@ -92,34 +93,34 @@ impl PackedMemtable {
     }
 
     fn add_leaf(&self, key: Place<'static>, leaf: Leaf) {
-        let mut is_new = false;
+        let (mut is_new, key_bytes) = (false, allocated(key.user_key().len()));
         self.leaves.get_or_insert_with(LeafKey(key), || {
             is_new = true;
             RwLock::new(leaf)
         });
         assert!(is_new, "a new leaf begins behind the first entry of the one it was split from");
-        self.ledger.count_bytes(LEAF_BYTES);
+        self.ledger.count_bytes(LEAF_BYTES + key_bytes);
     }
 
-    fn insert_entry(&self, entry: Entry) {
+    /// Puts an entry, which is kept under `number`, at its place.
+    fn insert_at(&self, place: &Place<'_>, number: EntryNumber) {
         loop {
-            let node = self.leaf_of(entry.place());
+            let node = self.leaf_of(place);
             let mut leaf = node.value().write();
-            if !leaf.covers(entry.place()) {
+            if !leaf.covers(place) {
                 continue;
             }
-            let rank = leaf.rank_of_new(entry.place());
+            let rank = leaf.rank_of_new(place, &self.entries);
             assert!(
-                leaf.entry(rank).is_none_or(|found| *found != entry),
+                !leaf.is_at(rank, place, &self.entries),
                 "two entries share {:?}",
-                entry.internal_key()
+                self.entries.get(number).internal_key()
             );
             if !leaf.is_full() {
-                leaf.insert(rank, entry);
+                leaf.insert(rank, place, number);
                 return;
             }
-            let room = self.pool.take_leaf();
-            let (key, right) = leaf.split(&node.key().0, rank, entry.place(), room);
+            let (key, right) = leaf.split(&node.key().0, rank, place, &self.entries);
             self.add_leaf(key, right);
         }
     }
@@ -127,9 +128,7 @@ impl PackedMemtable {
 
 impl Drop for PackedMemtable {
     fn drop(&mut self) {
-        // Entries first: chunks are of use again when nothing refers to them.
-        self.pool.keep_leaves(self.leaves.iter().map(|node| node.value().write().take_entries()));
-        self.chunks.leave_to(&self.pool);
+        std::mem::take(&mut self.entries).leave_to(&self.pool);
         self.pool.keep_filter(std::mem::take(&mut self.filter));
     }
 }
@@ -145,15 +144,10 @@ impl WritableMemtable for PackedMemtable {
         let hash = hash_key(&batch[key.clone()]);
         // Asked for at once, and set last: by then it is there.
         self.filter.ask_for_word(hash);
-        if key.len() + value.len() > MOST_COPIED_BYTES {
-            self.insert_entry(Entry::new(batch.clone(), &key, &value, seq, kind));
-            self.ledger.count_entry(batch_share(batch.len(), &key, &value), seq);
-            self.filter.insert(hash);
-            return;
-        }
-        let (copy, taken_bytes) = self.chunks.copy(&batch[key.clone()], &batch[value], &self.pool);
-        let (key, value) = (0..key.len(), key.len()..copy.len());
-        self.insert_entry(Entry::new(copy, &key, &value, seq, kind));
+        let place = Place::new(&batch[key.clone()], seq);
+        let (number, taken_bytes) =
+            self.entries.add(batch, (key.clone(), value), (seq, kind), &self.pool);
+        self.insert_at(&place, number);
         self.ledger.count_entry(taken_bytes, seq);
         self.filter.insert(hash);
     }
@@ -179,8 +173,10 @@ impl Memtable for PackedMemtable {
             if !leaf.covers(&place) {
                 continue;
             }
-            if let Some(entry) = leaf.entry(leaf.rank(&place)) {
-                return (entry.place().user_key() == user_key).then(|| entry.found());
+            if let Some(number) = leaf.entry(leaf.rank(&place, &self.entries)) {
+                drop(leaf);
+                let entry = self.entries.get(number);
+                return (entry.user_key() == user_key).then(|| entry.found());
             }
             // Its newest visible version can still be the first entry of the next leaf.
             place = leaf.upper().filter(|upper| upper.user_key() == user_key)?.clone();
@@ -205,7 +201,9 @@ impl Memtable for PackedMemtable {
 }
 
 impl Runs for PackedMemtable {
-    fn ascend(&self, start: Bound<&Place<'_>>, limit: usize, out: &mut Vec<Entry>) {
+    type Item = EntryNumber;
+
+    fn ascend(&self, start: Bound<&Place<'_>>, limit: usize, out: &mut Vec<EntryNumber>) {
         let (mut place, mut is_excluded) = match start {
             Bound::Unbounded => (Place::MIN, false),
             Bound::Included(place) => (place.clone(), false),
@@ -218,11 +216,11 @@ impl Runs for PackedMemtable {
             if !leaf.covers(&place) {
                 continue;
             }
-            let rank = leaf.rank(&place);
-            let is_at_excluded =
-                is_excluded && leaf.entry(rank).is_some_and(|e| *e.place() == place);
+            let rank = leaf.rank(&place, &self.entries);
+            let is_at_excluded = is_excluded && leaf.is_at(rank, &place, &self.entries);
             let first = rank + usize::from(is_at_excluded);
-            out.extend(leaf.entries(first..leaf.len()).take(full - out.len()).cloned());
+            let last = leaf.len().min(first + full - out.len());
+            out.extend_from_slice(leaf.entries(first..last));
             if out.len() == full {
                 return;
             }
@@ -231,7 +229,7 @@ impl Runs for PackedMemtable {
         }
     }
 
-    fn descend(&self, end: Option<&Place<'_>>, limit: usize, out: &mut Vec<Entry>) {
+    fn descend(&self, end: Option<&Place<'_>>, limit: usize, out: &mut Vec<EntryNumber>) {
         let mut end = end.cloned();
         let full = out.len() + limit;
         loop {
@@ -241,13 +239,23 @@ impl Runs for PackedMemtable {
             if !leaf.reaches(end.as_ref()) {
                 continue;
             }
-            let last = end.as_ref().map_or(leaf.len(), |end| leaf.rank(end));
-            out.extend(leaf.entries(0..last).rev().take(full - out.len()).cloned());
+            let last = end.as_ref().map_or(leaf.len(), |end| leaf.rank(end, &self.entries));
+            out.extend(leaf.entries(0..last).iter().rev().take(full - out.len()));
             if out.len() == full {
                 return;
             }
             end = Some(node.key().0.clone());
         }
+    }
+
+    #[inline]
+    fn view<'a>(&'a self, number: &'a EntryNumber) -> EntryView<'a> {
+        self.entries.get(*number)
+    }
+
+    #[inline]
+    fn ask_for(&self, number: &EntryNumber) {
+        self.entries.ask_for(*number);
     }
 }
 

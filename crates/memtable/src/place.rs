@@ -23,9 +23,7 @@ use std::ops::Range;
 
 use alluvium_base::key::key_prefix;
 use alluvium_base::prefetch::{LINE_BYTES, prefetch};
-use alluvium_base::{Bytes, InternalKey, Kind, Seq};
-
-use crate::memtable::MemEntry;
+use alluvium_base::{Bytes, Kind, Seq};
 
 /// A point of the internal key order: user key ascending, then sequence descending.
 #[derive(Clone, Debug)]
@@ -48,7 +46,19 @@ enum Source<'a> {
     Borrowed(&'a [u8]),
 }
 
-const KIND_BITS: u32 = 8;
+pub(crate) const KIND_BITS: u32 = 8;
+
+/// Sequence and kind, packed.
+#[inline]
+pub(crate) fn stamp(seq: Seq, kind: Kind) -> u64 {
+    seq.get() << KIND_BITS | u64::from(kind.encode())
+}
+
+/// [`key_prefix`] of a user key behind its first `skipped` bytes.
+#[inline]
+pub(crate) fn prefix_behind(user_key: &[u8], skipped: usize) -> u64 {
+    key_prefix(user_key.get(skipped..).unwrap_or_default())
+}
 
 impl<'a> Place<'a> {
     /// Before every entry.
@@ -81,7 +91,19 @@ impl<'a> Place<'a> {
         if skipped == 0 {
             return self.prefix;
         }
-        key_prefix(self.user_key().get(skipped..).unwrap_or_default())
+        prefix_behind(self.user_key(), skipped)
+    }
+
+    #[inline]
+    pub(crate) const fn stamp(&self) -> u64 {
+        self.stamp
+    }
+
+    /// The same place, with a copy of its key.
+    pub(crate) fn to_owned(&self) -> Place<'static> {
+        let user_key = self.user_key();
+        let source = Source::Shared(Bytes::copy_from_slice(user_key));
+        Place { source, key_start: 0, ..*self }
     }
 
     #[inline]
@@ -171,7 +193,7 @@ impl Entry {
         Self {
             place: Place {
                 prefix,
-                stamp: seq.get() << KIND_BITS | u64::from(kind.encode()),
+                stamp: stamp(seq, kind),
                 source: Source::Shared(batch),
                 key_start: narrow(key.start),
                 key_len: narrow(key.len()),
@@ -184,16 +206,6 @@ impl Entry {
     #[inline]
     pub(crate) const fn place(&self) -> &Place<'static> {
         &self.place
-    }
-
-    #[inline]
-    pub(crate) fn kind(&self) -> Kind {
-        Kind::decode(self.place.stamp as u8).expect("the low byte was put there by Kind::encode")
-    }
-
-    #[inline]
-    pub(crate) fn internal_key(&self) -> InternalKey<'_> {
-        InternalKey::new(self.place.user_key(), self.place.seq(), self.kind())
     }
 
     #[inline]
@@ -215,12 +227,6 @@ impl Entry {
     pub(crate) fn ask_for_bytes(&self) {
         let bytes = self.place.source.bytes().as_ptr().addr();
         ask_for_lines(bytes, self.place.key_start as usize, self.value_range().end);
-    }
-
-    /// What a lookup that found this entry answers.
-    #[inline]
-    pub(crate) fn found(&self) -> MemEntry {
-        MemEntry { seq: self.place.seq(), kind: self.kind(), value: self.value_bytes() }
     }
 
     /// Whether it is the very same bytes as `key` in `batch`, not merely an equal place.
@@ -291,7 +297,7 @@ mod tests {
         assert!(Place::new(b"appl", Seq::ZERO) < *apple.place());
         assert!(Place::new(b"apple\0", Seq::MAX) > *apple.place());
         assert_eq!(apple.value(), b"pear");
-        assert_eq!((apple.kind(), &apple.key_bytes()[..]), (Kind::Put, &b"apple"[..]));
+        assert_eq!(apple.key_bytes()[..], *b"apple");
     }
 
     #[test]

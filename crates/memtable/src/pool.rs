@@ -6,22 +6,17 @@
 //! So the large pieces stay here in between:
 //!
 //! ```text
-//!   memtable ── dropped ──► pool │ chunks 16 KiB │ entries of leaves 4 KiB │ filter │ ──► the next memtable
+//!   memtable ── dropped ──► pool │ chunks 256 KiB │ filter │ ──► the next memtable
 //! ```
-//!
-//! A chunk that a reader still holds a value of comes back all the same, and is only found out to be
-//! of no use when it is wanted: then it is let go of.
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use alluvium_base::BytesMut;
+use alluvium_base::append::Room;
 use alluvium_base::sync::Mutex;
 
-use crate::chunks::LARGEST_CHUNK_BYTES;
+use crate::entries::LARGEST_CHUNK_BYTES;
 use crate::filter::{KeyFilter, Words};
-use crate::leaf::Leaf;
-use crate::place::Entry;
 
 /// Keeps memory of dropped memtables, up to a limit. Share one among all memtables of a database.
 #[derive(Default)]
@@ -30,8 +25,7 @@ pub struct MemtablePool {
     /// What is kept. A figure of its own, changed under either lock.
     bytes: AtomicUsize,
     /// A leaf lock, as the other one.
-    chunks: Mutex<Vec<BytesMut>>,
-    leaves: Mutex<Vec<Vec<Entry>>>,
+    rooms: Mutex<Vec<Room>>,
     /// The filter of one, all zero: to clear it takes as long as some hundred writes.
     filter: Mutex<Words>,
 }
@@ -47,45 +41,21 @@ impl MemtablePool {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// Room for as many bytes as the largest chunk has.
-    pub(crate) fn take_chunk(&self) -> Option<BytesMut> {
-        loop {
-            let mut chunk = self.chunks.lock().pop()?;
-            self.bytes.fetch_sub(LARGEST_CHUNK_BYTES, Ordering::Relaxed);
-            if chunk.try_reclaim(LARGEST_CHUNK_BYTES) {
-                return Some(chunk);
-            }
-        }
+    /// Room for a chunk of `capacity` bytes.
+    pub(crate) fn take_room(&self, capacity: usize) -> Room {
+        let pooled = if capacity == LARGEST_CHUNK_BYTES { self.rooms.lock().pop() } else { None };
+        let Some(room) = pooled else { return Room::new(capacity) };
+        self.bytes.fetch_sub(LARGEST_CHUNK_BYTES, Ordering::Relaxed);
+        room
     }
 
-    /// Keeps the rests of chunks, each of the largest size.
-    pub(crate) fn keep_chunks(&self, rests: impl Iterator<Item = BytesMut>) {
-        let mut chunks = self.chunks.lock();
-        for mut rest in rests {
+    /// Keeps the largest of them.
+    pub(crate) fn keep_rooms(&self, rooms: impl Iterator<Item = Room>) {
+        for room in rooms.filter(|room| room.capacity() == LARGEST_CHUNK_BYTES) {
             if !self.has_room_for(LARGEST_CHUNK_BYTES) {
                 return;
             }
-            rest.clear();
-            chunks.push(rest);
-        }
-    }
-
-    /// Room for the entries of a leaf.
-    pub(crate) fn take_leaf(&self) -> Vec<Entry> {
-        let Some(entries) = self.leaves.lock().pop() else { return Leaf::room() };
-        self.bytes.fetch_sub(Leaf::HEAP_BYTES, Ordering::Relaxed);
-        entries
-    }
-
-    /// Keeps what held the entries of leaves.
-    pub(crate) fn keep_leaves(&self, leaves: impl Iterator<Item = Vec<Entry>>) {
-        for mut entries in leaves {
-            // Before the lock: it takes its time.
-            entries.clear();
-            if !self.has_room_for(Leaf::HEAP_BYTES) {
-                continue;
-            }
-            self.leaves.lock().push(entries);
+            self.rooms.lock().push(room);
         }
     }
 
@@ -154,16 +124,19 @@ mod tests {
     #[test]
     fn memory_goes_from_memtable_to_memtable_and_values_stay() {
         let pool = Arc::new(MemtablePool::new(64 << 20));
-        let first = fill(&pool, 20_000);
+        let first = Arc::new(fill(&pool, 100_000));
         let held = value(&first, 77);
+        let mut reader = Memtable::iter(Arc::clone(&first) as Arc<dyn Memtable>);
+        reader.seek_to_first().expect("memory does not fail");
         let taken = first.memory_bytes();
-        assert_eq!(pool.bytes(), 0);
         drop(first);
-        assert!(pool.bytes() * 10 > taken * 8, "{} of {taken} kept", pool.bytes());
-        let second = fill(&pool, 20_000);
+        assert_eq!(pool.bytes(), 0, "a reader has it");
+        drop(reader);
+        assert!(pool.bytes() * 10 > taken * 6, "{} of {taken} kept", pool.bytes());
+        let second = fill(&pool, 100_000);
         assert!(pool.bytes() * 10 < taken, "{} left", pool.bytes());
-        assert_eq!(held[..], [77; 100], "its chunk was given to nobody");
-        assert!((0..20_000).all(|n| value(&second, n)[..] == [n as u8; 100]));
+        assert_eq!(held[..], [77; 100]);
+        assert!((0..100_000).all(|n| value(&second, n)[..] == [n as u8; 100]));
     }
 
     /// It was taken away, and freed, by every memtable that wanted none or another one.
@@ -180,11 +153,11 @@ mod tests {
 
     #[test]
     fn no_more_is_kept_than_may_be() {
-        let pool = Arc::new(MemtablePool::new(100_000));
-        drop(fill(&pool, 20_000));
-        assert!((80_000..=100_000).contains(&pool.bytes()), "{}", pool.bytes());
+        let pool = Arc::new(MemtablePool::new(1 << 20));
+        drop(fill(&pool, 100_000));
+        assert!((700_000..=1 << 20).contains(&pool.bytes()), "{}", pool.bytes());
         let nothing = Arc::new(MemtablePool::new(0));
-        drop(fill(&nothing, 2_000));
+        drop(fill(&nothing, 100_000));
         assert_eq!(nothing.bytes(), 0);
     }
 }

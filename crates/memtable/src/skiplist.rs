@@ -17,6 +17,7 @@ use alluvium_base::{Bytes, InternalIterator, Kind, Seq};
 use crossbeam_skiplist::SkipSet;
 
 use crate::cursor::{Cursor, Runs};
+use crate::entries::EntryView;
 use crate::ledger::{Ledger, batch_share, node_bytes};
 use crate::memtable::{MemEntry, Memtable, WritableMemtable};
 use crate::place::{Entry, Place};
@@ -55,7 +56,7 @@ impl Memtable for SkiplistMemtable {
     #[inline]
     fn get(&self, user_key: &[u8], at: Seq) -> Option<MemEntry> {
         let entry = self.entries.lower_bound(Bound::Included(&Place::new(user_key, at)))?;
-        (entry.place().user_key() == user_key).then(|| entry.found())
+        (entry.place().user_key() == user_key).then(|| EntryView::of(&entry).found())
     }
 
     fn iter(self: Arc<Self>) -> Box<dyn InternalIterator> {
@@ -76,6 +77,9 @@ impl Memtable for SkiplistMemtable {
 }
 
 impl Runs for SkiplistMemtable {
+    /// A copy shares its batch.
+    type Item = Entry;
+
     fn ascend(&self, start: Bound<&Place<'_>>, limit: usize, out: &mut Vec<Entry>) {
         let mut entry = self.entries.lower_bound(start);
         for _ in 0..limit {
@@ -92,6 +96,16 @@ impl Runs for SkiplistMemtable {
             out.push(found.value().clone());
             entry = found.prev();
         }
+    }
+
+    #[inline]
+    fn view<'a>(&'a self, entry: &'a Entry) -> EntryView<'a> {
+        EntryView::of(entry)
+    }
+
+    #[inline]
+    fn ask_for(&self, entry: &Entry) {
+        entry.ask_for_bytes();
     }
 }
 

@@ -29,6 +29,7 @@ pub(crate) fn spawn(core: &Arc<Core>, threads: &mut Vec<JoinHandle<()>>) -> Resu
     };
     start("alluvium-flush".to_owned(), flush_until_stopped)?;
     start("alluvium-durable".to_owned(), Core::serve_callbacks)?;
+    start("alluvium-memory".to_owned(), |core| core.memtables.pool.stock_until_stopped())?;
     (0..compactors)
         .try_for_each(|at| start(format!("alluvium-compact-{at}"), compact_until_stopped))
 }

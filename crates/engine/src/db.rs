@@ -112,6 +112,7 @@ impl Handle {
         core.schedule.stop();
         core.cancel.store(true, Ordering::Release);
         core.durable.stop();
+        core.memtables.pool.stop_stocking();
         for thread in self.threads.lock().drain(..) {
             // A callback may own the last handle; its thread cannot wait for itself.
             if thread.thread().id() != this_thread && thread.join().is_err() {

@@ -26,7 +26,7 @@ use crate::entries::{Entries, EntryNumber};
 use crate::place::{Place, prefix_behind};
 
 /// Most entries in a leaf.
-pub(crate) const LEAF_ENTRIES: usize = 64;
+pub(crate) const LEAF_ENTRIES: usize = 128;
 
 /// A sorted run of up to [`LEAF_ENTRIES`] entries. All methods want the entries it was filled with.
 #[derive(Debug)]
@@ -51,10 +51,10 @@ const GROUP: usize = 8;
 const SKIP_GAIN: usize = 4;
 
 impl Leaf {
-    /// An empty leaf that covers all places from its key up to `upper`.
-    pub(crate) const fn new(upper: Option<Place<'static>>) -> Self {
+    /// An empty leaf that covers all places from its key on.
+    pub(crate) const fn new() -> Self {
         Self {
-            upper,
+            upper: None,
             len: 0,
             latest: None,
             skipped_bytes: 0,
@@ -155,8 +155,9 @@ impl Leaf {
         self.latest = Some(rank);
     }
 
-    /// Makes room for an entry at `place` with rank `rank`: gives the upper part to a new leaf and
-    /// returns it with its key. `key` is the key of this leaf. Either may cover `place` afterwards.
+    /// Makes room for an entry at `place` with rank `rank`: gives the upper part to a leaf
+    /// `right`, which is empty, and answers the key of that. `key` is the key of this leaf. Either may cover
+    /// `place` afterwards.
     ///
     /// Where the latest entry and this one are neighbours at an end, keys seem to come in order,
     /// and the leaf is cut there instead of in the middle: in-order loads leave full leaves behind.
@@ -167,7 +168,8 @@ impl Leaf {
         rank: usize,
         place: &Place<'_>,
         entries: &Entries,
-    ) -> (Place<'static>, Self) {
+        right: &mut Self,
+    ) -> Place<'static> {
         let len = self.len;
         let latest = self.latest.take();
         let is_ascending = rank == len && latest == Some(len - 1);
@@ -179,7 +181,7 @@ impl Leaf {
         };
         let first = self.entry(cut).map(|number| entries.get(number).place());
         let right_key = first.as_ref().unwrap_or(place).to_owned();
-        let mut right = Self::new(self.upper.replace(right_key.clone()));
+        right.upper = self.upper.replace(right_key.clone());
         right.numbers[..len - cut].copy_from_slice(&self.numbers[cut..len]);
         right.prefixes[..len - cut].copy_from_slice(&self.prefixes[cut..len]);
         right.skipped_bytes = self.skipped_bytes;
@@ -188,7 +190,7 @@ impl Leaf {
         self.prefixes[cut..].fill(u64::MAX);
         self.sharpen(key, entries);
         right.sharpen(&right_key, entries);
-        (right_key, right)
+        right_key
     }
 
     /// Takes the prefixes from further behind, if the keys between `key`, which is the leaf's, and
@@ -221,6 +223,12 @@ mod tests {
         pool: MemtablePool,
     }
 
+    const FULL: u16 = LEAF_ENTRIES as u16;
+
+    fn key(n: u16) -> [u8; 2] {
+        n.to_be_bytes()
+    }
+
     fn place(key: &[u8]) -> Place<'_> {
         Place::new(key, Seq::new(1))
     }
@@ -241,39 +249,41 @@ mod tests {
         /// Splits `leaf`, the first of its memtable, for `key`.
         fn split_for(&self, leaf: &mut Leaf, key: &[u8]) -> (Place<'static>, Leaf) {
             let rank = leaf.rank(&place(key), &self.entries);
-            leaf.split(&Place::MIN, rank, &place(key), &self.entries)
+            let mut right = Leaf::new();
+            let upper = leaf.split(&Place::MIN, rank, &place(key), &self.entries, &mut right);
+            (upper, right)
         }
     }
 
     #[test]
     fn a_full_leaf_is_cut_in_the_middle_and_stays_in_order() {
-        let (case, mut leaf) = (Case::default(), Leaf::new(None));
-        for n in 0..LEAF_ENTRIES as u8 {
-            case.insert(&mut leaf, &[n.wrapping_mul(29) % 64 * 2]);
+        let (case, mut leaf) = (Case::default(), Leaf::new());
+        for n in 0..FULL {
+            case.insert(&mut leaf, &key(n * 29 % FULL * 2));
         }
         assert!(leaf.is_full());
-        let (key, right) = case.split_for(&mut leaf, &[33]);
+        let (middle, right) = case.split_for(&mut leaf, &key(33));
         assert_eq!((leaf.len(), right.len()), (LEAF_ENTRIES / 2, LEAF_ENTRIES / 2));
-        assert_eq!(key.user_key(), &case.keys(&right)[0][..]);
-        assert!(!leaf.covers(&key) && right.covers(&key));
+        assert_eq!(middle.user_key(), &case.keys(&right)[0][..]);
+        assert!(!leaf.covers(&middle) && right.covers(&middle));
         let all: Vec<_> = [case.keys(&leaf), case.keys(&right)].concat();
-        assert!(all.iter().zip((0..).step_by(2)).all(|(key, n)| key[..] == [n]));
+        assert!(all.iter().zip((0..).step_by(2)).all(|(found, n)| found[..] == key(n)));
     }
 
     #[test]
     fn ascending_keys_leave_full_leaves_behind() {
-        let (case, mut leaf) = (Case::default(), Leaf::new(None));
-        (0..64).for_each(|n| case.insert(&mut leaf, &[n]));
-        let (key, right) = case.split_for(&mut leaf, &[64]);
+        let (case, mut leaf) = (Case::default(), Leaf::new());
+        (0..FULL).for_each(|n| case.insert(&mut leaf, &key(n)));
+        let (upper, right) = case.split_for(&mut leaf, &key(FULL));
         assert_eq!((leaf.len(), right.len()), (LEAF_ENTRIES, 0));
-        assert_eq!(key, place(&[64]));
+        assert_eq!(upper, place(&key(FULL)));
     }
 
     #[test]
     fn descending_keys_leave_full_leaves_behind() {
-        let (case, mut leaf) = (Case::default(), Leaf::new(None));
-        (0..64).rev().for_each(|n| case.insert(&mut leaf, &[n + 1]));
-        let (_, right) = case.split_for(&mut leaf, &[0]);
+        let (case, mut leaf) = (Case::default(), Leaf::new());
+        (0..FULL).rev().for_each(|n| case.insert(&mut leaf, &key(n + 1)));
+        let (_, right) = case.split_for(&mut leaf, &key(0));
         assert_eq!((leaf.len(), right.len()), (0, LEAF_ENTRIES));
     }
 
@@ -281,27 +291,31 @@ mod tests {
     /// time. Believing them twice would make a leaf of each entry.
     #[test]
     fn descending_keys_behind_a_full_leaf_share_leaves() {
-        let (case, mut leaf) = (Case::default(), Leaf::new(None));
-        (0..64).for_each(|n| case.insert(&mut leaf, &[n]));
-        let (_, right) = case.split_for(&mut leaf, &[200]);
+        let (case, mut leaf) = (Case::default(), Leaf::new());
+        (0..FULL).for_each(|n| case.insert(&mut leaf, &key(n)));
+        let (_, right) = case.split_for(&mut leaf, &key(900));
         assert_eq!(right.len(), 0);
-        let (_, right) = case.split_for(&mut leaf, &[199]);
+        let (_, right) = case.split_for(&mut leaf, &key(899));
         assert_eq!((leaf.len(), right.len()), (LEAF_ENTRIES / 2, LEAF_ENTRIES / 2));
     }
 
     #[test]
     fn keys_that_begin_alike_are_told_apart_by_later_bytes() {
-        let (case, mut leaf) = (Case::default(), Leaf::new(None));
+        let (case, mut leaf) = (Case::default(), Leaf::new());
         let key = |n: usize| format!("a long beginning {n:03}").into_bytes();
-        (0..32).chain(33..65).for_each(|n| case.insert(&mut leaf, &key(n)));
-        let (middle, mut right) = case.split_for(&mut leaf, &key(32));
+        let half = LEAF_ENTRIES / 2;
+        (0..=2 * half).filter(|&n| n != half).for_each(|n| case.insert(&mut leaf, &key(n)));
+        let (middle, mut right) = case.split_for(&mut leaf, &key(half));
         assert_eq!(right.skipped_bytes, 0, "no leaf behind bounds it");
-        (65..97).for_each(|n| case.insert(&mut right, &key(n)));
-        let late = key(50);
+        (2 * half + 1..=3 * half).for_each(|n| case.insert(&mut right, &key(n)));
+        let late = key(half + half / 2);
         let rank = right.rank(&place(&late), &case.entries);
-        let (upper, _) = right.split(&middle, rank, &place(&late), &case.entries);
-        assert_eq!(upper.user_key()[..right.skipped_bytes], *b"a long beginning 0");
+        let upper = right.split(&middle, rank, &place(&late), &case.entries, &mut Leaf::new());
+        assert_eq!(upper.user_key()[..right.skipped_bytes], *b"a long beginning ");
         assert!(right.prefixes[..right.len()].is_sorted_by(|a, b| a < b), "no ties");
-        assert!((33..65).all(|n| right.rank(&place(&key(n)), &case.entries) == n - 33));
+        assert!(
+            (half + 1..=2 * half)
+                .all(|n| right.rank(&place(&key(n)), &case.entries) == n - half - 1)
+        );
     }
 }

@@ -6,17 +6,22 @@
 //! So the large pieces stay here in between:
 //!
 //! ```text
-//!   memtable ── dropped ──► pool │ chunks 256 KiB │ filter │ ──► the next memtable
+//!   memtable ── dropped ──► pool │ rooms for chunks │ leaves │ filter │ ──► the next memtable
+//!   a thread ── touched ──►      │ some more        │ some   │
 //! ```
+//!
+//! Until memtables come back, a thread stocks the pool: a page that is touched for the first time costs the
+//! writer microseconds, and a huge one milliseconds, hundreds of times as long as its write.
 
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use alluvium_base::append::Room;
-use alluvium_base::sync::Mutex;
+use alluvium_base::sync::{Condvar, Mutex};
 
 use crate::entries::LARGEST_CHUNK_BYTES;
 use crate::filter::{KeyFilter, Words};
+use crate::leaf::Leaf;
 
 /// Keeps memory of dropped memtables, up to a limit. Share one among all memtables of a database.
 #[derive(Default)]
@@ -25,9 +30,52 @@ pub struct MemtablePool {
     /// What is kept. A figure of its own, changed under either lock.
     bytes: AtomicUsize,
     /// A leaf lock, as the other one.
-    rooms: Mutex<Vec<Room>>,
+    stock: Mutex<Stock>,
+    /// Something is wanted, or nothing any more.
+    wanted: Condvar,
     /// The filter of one, all zero: to clear it takes as long as some hundred writes.
     filter: Mutex<Words>,
+}
+
+/// What memtables take piece by piece.
+#[derive(Default)]
+struct Stock {
+    /// For chunks of the largest size.
+    rooms: Vec<Room>,
+    /// Empty ones.
+    #[allow(clippy::vec_box, reason = "they go to memtables as they are: nothing is to be moved")]
+    leaves: Vec<Box<Leaf>>,
+    stocking: Stocking,
+}
+
+/// What the thread that stocks the pool is to do.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+enum Stocking {
+    /// There is no such thread.
+    #[default]
+    Never,
+    Waiting,
+    Wanted,
+    Over,
+}
+
+/// What is too few, and what is enough of both: 4 MiB of rooms and half a MiB of leaves, of which a writer
+/// takes an eighth within some milliseconds.
+const FEW_ROOMS: usize = 12;
+const ENOUGH_ROOMS: usize = 16;
+const FEW_LEAVES: usize = 192;
+const ENOUGH_LEAVES: usize = 320;
+
+const LEAF_BYTES: usize = size_of::<Leaf>();
+
+impl Stock {
+    /// Has the thread woken, if there is one, that makes more.
+    fn want(&mut self, wanted: &Condvar) {
+        if self.stocking == Stocking::Waiting {
+            self.stocking = Stocking::Wanted;
+            wanted.notify_all();
+        }
+    }
 }
 
 impl MemtablePool {
@@ -43,20 +91,102 @@ impl MemtablePool {
 
     /// Room for a chunk of `capacity` bytes.
     pub(crate) fn take_room(&self, capacity: usize) -> Room {
-        let pooled = if capacity == LARGEST_CHUNK_BYTES { self.rooms.lock().pop() } else { None };
-        let Some(room) = pooled else { return Room::new(capacity) };
+        if capacity < LARGEST_CHUNK_BYTES {
+            return Room::new(capacity);
+        }
+        let mut stock = self.stock.lock();
+        let Some(room) = stock.rooms.pop() else {
+            stock.want(&self.wanted);
+            drop(stock);
+            return Room::new(capacity);
+        };
+        if stock.rooms.len() < FEW_ROOMS {
+            stock.want(&self.wanted);
+        }
         self.bytes.fetch_sub(LARGEST_CHUNK_BYTES, Ordering::Relaxed);
         room
     }
 
-    /// Keeps the largest of them.
+    /// An empty leaf.
+    pub(crate) fn take_leaf(&self) -> Box<Leaf> {
+        let mut stock = self.stock.lock();
+        let Some(leaf) = stock.leaves.pop() else {
+            drop(stock);
+            return Box::new(Leaf::new());
+        };
+        if stock.leaves.len() < FEW_LEAVES {
+            stock.want(&self.wanted);
+        }
+        self.bytes.fetch_sub(LEAF_BYTES, Ordering::Relaxed);
+        leaf
+    }
+
+    /// Keeps those of the largest size.
     pub(crate) fn keep_rooms(&self, rooms: impl Iterator<Item = Room>) {
         for room in rooms.filter(|room| room.capacity() == LARGEST_CHUNK_BYTES) {
             if !self.has_room_for(LARGEST_CHUNK_BYTES) {
                 return;
             }
-            self.rooms.lock().push(room);
+            self.stock.lock().rooms.push(room);
         }
+    }
+
+    /// Keeps leaves that nobody needs any more.
+    pub(crate) fn keep_leaves(&self, leaves: impl Iterator<Item = Box<Leaf>>) {
+        for mut leaf in leaves {
+            if !self.has_room_for(LEAF_BYTES) {
+                return;
+            }
+            // Before the lock: it takes its time.
+            *leaf = Leaf::new();
+            self.stock.lock().leaves.push(leaf);
+        }
+    }
+
+    /// Makes rooms and leaves, and touches their memory, whenever few are left; for a thread of its own.
+    /// Returns after [`stop_stocking`](Self::stop_stocking).
+    pub fn stock_until_stopped(&self) {
+        while self.wait_until_wanted() {
+            let (mut rooms, mut leaves) = self.count();
+            while leaves < ENOUGH_LEAVES && self.has_room_for(LEAF_BYTES) {
+                let leaf = Box::new(Leaf::new());
+                self.stock.lock().leaves.push(leaf);
+                (rooms, leaves) = self.count();
+            }
+            if rooms < ENOUGH_ROOMS && self.has_room_for(LARGEST_CHUNK_BYTES) {
+                let mut room = Room::new(LARGEST_CHUNK_BYTES);
+                room.touch();
+                self.stock.lock().rooms.push(room);
+                continue;
+            }
+            let mut stock = self.stock.lock();
+            if stock.stocking == Stocking::Wanted {
+                stock.stocking = Stocking::Waiting;
+            }
+        }
+    }
+
+    fn count(&self) -> (usize, usize) {
+        let stock = self.stock.lock();
+        (stock.rooms.len(), stock.leaves.len())
+    }
+
+    /// Returns once something is wanted, or false once nothing will be any more.
+    fn wait_until_wanted(&self) -> bool {
+        let mut stock = self.stock.lock();
+        if stock.stocking == Stocking::Never {
+            stock.stocking = Stocking::Waiting;
+        }
+        while stock.stocking == Stocking::Waiting {
+            self.wanted.wait(&mut stock);
+        }
+        stock.stocking == Stocking::Wanted
+    }
+
+    /// Ends [`stock_until_stopped`](Self::stock_until_stopped), also one that is still to come.
+    pub fn stop_stocking(&self) {
+        self.stock.lock().stocking = Stocking::Over;
+        self.wanted.notify_all();
     }
 
     /// The words of a filter of `bytes`, all zero.
@@ -149,6 +279,24 @@ mod tests {
         assert_eq!(pool.bytes(), 4096);
         assert_eq!(pool.take_filter(4096).len(), 512);
         assert_eq!(pool.bytes(), 0);
+    }
+
+    #[test]
+    fn a_thread_stocks_the_pool_until_it_is_stopped() {
+        let pool = Arc::new(MemtablePool::new(64 << 20));
+        let stocking = {
+            let pool = Arc::clone(&pool);
+            std::thread::spawn(move || pool.stock_until_stopped())
+        };
+        assert_eq!(pool.bytes(), 0, "nothing was asked for");
+        while pool.bytes() <= 3 << 20 {
+            // The first may come before the thread.
+            drop(pool.take_room(LARGEST_CHUNK_BYTES));
+            std::thread::yield_now();
+        }
+        pool.stop_stocking();
+        stocking.join().expect("it returns");
+        pool.stock_until_stopped();
     }
 
     #[test]

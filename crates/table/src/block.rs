@@ -394,9 +394,15 @@ fn appended(bytes: Bytes, more: &[u8]) -> Bytes {
 /// compressed form, that is nearly certain: LZ4 leaves the last five bytes of what it compresses as
 /// they are, and a block ends with the count of its entries. A wrong guess costs a copy.
 pub(crate) fn expected_fences_bytes(frame_end: &[u8], block_len: usize) -> usize {
-    const FEW_SAME_BYTES: usize = 16;
     let count = frame_end.last_chunk().map_or(0, |count| u32::from_le_bytes(*count) as usize);
-    count.saturating_mul(FENCE_BYTES).min(block_len / 4) + FEW_SAME_BYTES
+    most_fences_bytes(count.min(block_len / 4 / FENCE_BYTES))
+}
+
+/// How many bytes the fences of `count` entries take, where keys have little in common.
+#[inline]
+pub(crate) const fn most_fences_bytes(count: usize) -> usize {
+    const FEW_SAME_BYTES: usize = 16;
+    if count < FEWEST_FENCED as usize { 0 } else { count * FENCE_BYTES + FEW_SAME_BYTES }
 }
 
 /// The first four bytes of what is left of a key, as a number that is in the same order.

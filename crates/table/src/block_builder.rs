@@ -3,7 +3,7 @@
 use alluvium_base::InternalKey;
 use alluvium_base::codec::{put_varint, varint_len};
 
-use crate::block::{COUNT_BYTES, offset_width};
+use crate::block::{COUNT_BYTES, most_fences_bytes, offset_width};
 
 /// Collects entries in internal key order into one data block.
 #[derive(Debug, Default)]
@@ -14,15 +14,17 @@ pub(crate) struct BlockBuilder {
 }
 
 impl BlockBuilder {
-    /// How many bytes the block would have with one more entry of these lengths.
+    /// How many bytes the block would take in a cache with one more entry of these lengths: its fences lie
+    /// behind it there.
     #[inline]
-    pub(crate) fn len_with(&self, key: InternalKey<'_>, value_len: usize) -> usize {
+    pub(crate) fn cached_len_with(&self, key: InternalKey<'_>, value_len: usize) -> usize {
         let header = 1
             + varint_len(key.user_key.len() as u64)
             + varint_len(value_len as u64)
             + varint_len(key.seq.get());
         let entries = self.entries.len() + header + key.user_key.len() + value_len;
-        raw_len(entries, self.offsets.len() + 1)
+        let count = self.offsets.len() + 1;
+        raw_len(entries, count) + most_fences_bytes(count)
     }
 
     /// How many bytes the block has.
@@ -33,6 +35,11 @@ impl BlockBuilder {
     /// Bytes it takes in memory.
     pub(crate) const fn memory_bytes(&self) -> usize {
         self.entries.capacity() + self.offsets.capacity() * size_of::<u32>() + self.tags.capacity()
+    }
+
+    #[cfg(test)]
+    pub(crate) const fn count(&self) -> usize {
+        self.offsets.len()
     }
 
     pub(crate) fn is_empty(&self) -> bool {

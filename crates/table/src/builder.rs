@@ -130,8 +130,8 @@ impl TableBuilder {
                 "entries are added in ascending order"
             );
             summary.count(key, value);
-            let block_len = self.block.len_with(key, value.len());
-            if !self.block.is_empty() && block_len > self.options.block_size {
+            let cached_len = self.block.cached_len_with(key, value.len());
+            if !self.block.is_empty() && cached_len > self.options.block_size {
                 self.cut_block(Some(key.user_key))?;
             }
         } else {

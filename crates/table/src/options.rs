@@ -73,8 +73,9 @@ impl FilterKind {
 /// How a table is built.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableOptions {
-    /// Where data blocks are cut, in bytes before compression: 64 to 16 Mi. A larger entry gets a
-    /// block of its own. Larger blocks compress better and make point reads dearer.
+    /// Where data blocks are cut, by what they take in a cache, in bytes: 64 to 16 Mi. That is before
+    /// compression, and with what makes searches fast. A larger entry gets a block of its own. Larger blocks
+    /// compress better and make point reads dearer; allocators like powers of two.
     pub block_size: usize,
     /// How data blocks are compressed.
     pub compression: Compression,

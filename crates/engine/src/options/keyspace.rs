@@ -62,7 +62,7 @@ pub struct KeyspaceOptions {
     /// Memtables held at once, the active one included, before writes wait for a flush.
     /// Default 3.
     pub max_write_buffers: usize,
-    /// Size of a data block before compression, in bytes. Default 4 KiB.
+    /// Size of a data block before compression, as it lies in the cache, in bytes. Default 4 KiB.
     pub block_size: usize,
     /// Compression of the tables of each level, L0 first; deeper levels use the last one given.
     /// Default LZ4 everywhere.

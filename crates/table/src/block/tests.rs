@@ -8,9 +8,10 @@ fn build(entries: &[(Vec<u8>, u64, Kind, Vec<u8>)]) -> Bytes {
     let mut out = Vec::new();
     for (key, seq, kind, value) in entries {
         let key = InternalKey::new(key, Seq::new(*seq), *kind);
-        let expected = builder.len_with(key, value.len());
+        let expected = builder.cached_len_with(key, value.len());
         builder.add(key, tag_of(crate::hash_key(key.user_key)), value);
-        assert_eq!(builder.len(), expected);
+        let count = builder.count();
+        assert_eq!(builder.len() + most_fences_bytes(count), expected);
     }
     builder.finish(|raw| out.extend_from_slice(raw));
     out.into()
@@ -20,6 +21,21 @@ fn entries_of_sizes(count: usize, value_bytes: usize) -> Vec<(Vec<u8>, u64, Kind
     (0..count)
         .map(|i| (format!("{i:05}").into_bytes(), i as u64, Kind::Put, vec![7; value_bytes]))
         .collect()
+}
+
+/// Allocators hand out 5 KiB for a little more than four.
+#[test]
+fn a_cached_block_takes_no_more_than_was_expected() {
+    for key_bytes in [0, 3, 13] {
+        let keys =
+            (10_000..10_040u32).map(|n| [vec![b'k'; key_bytes], n.to_be_bytes().to_vec()].concat());
+        let entries: Vec<_> = keys.map(|key| (key, 7, Kind::Put, vec![1; 90])).collect();
+        let block = build(&entries);
+        let expected = block.len() + most_fences_bytes(entries.len());
+        let cached = Block::parse(block).expect("sound").with_fences();
+        let cached_bytes = cached.bytes.len();
+        assert!((expected - 20..=expected).contains(&cached_bytes), "{cached_bytes} of {expected}");
+    }
 }
 
 #[test]

@@ -54,6 +54,23 @@ pub trait InternalIterator: Send {
 
     /// Moves to the preceding entry. Requires [`is_valid`](Self::is_valid).
     fn prev(&mut self) -> Result<()>;
+
+    /// Shows the entry it stands on, and those behind it, to `take`, and stands on the first that was not
+    /// taken: which ends it, as does a user key that is not before `end`. Of the versions of one user key
+    /// only the first is shown, so what it stands on afterwards is of another one than what was taken.
+    ///
+    /// This is for speed alone: it may end anywhere, also before it shows anything, and whoever calls it goes
+    /// on by steps. The caller has seen no version of the user key that it stands on.
+    fn show_while(
+        &mut self,
+        _end: Option<&[u8]>,
+        _take: impl FnMut(InternalKey<'_>, &[u8]) -> bool,
+    ) -> Result<()>
+    where
+        Self: Sized,
+    {
+        Ok(())
+    }
 }
 
 impl<I: InternalIterator + ?Sized> InternalIterator for Box<I> {

@@ -119,6 +119,14 @@ impl<I: InternalIterator> MergingIterator<I> {
         self.sink(0);
     }
 
+    /// The source that comes behind the top, if there is one.
+    #[inline]
+    fn second(&self) -> Option<usize> {
+        let (&left, right) = (self.heap.get(1)?, self.heap.get(2));
+        let right = right.filter(|&&right| self.precedes(right, left));
+        Some(right.unwrap_or(&left).source)
+    }
+
     /// Runs `step` on every source and builds the heap from where they stand. After an error the
     /// merge stands on no entry.
     fn seek_all(
@@ -217,6 +225,34 @@ impl<I: InternalIterator> InternalIterator for MergingIterator<I> {
 
     fn prev(&mut self) -> Result<()> {
         self.step(Direction::Backward)
+    }
+
+    /// For as long as one source owns the stretch.
+    fn show_while(
+        &mut self,
+        end: Option<&[u8]>,
+        take: impl FnMut(InternalKey<'_>, &[u8]) -> bool,
+    ) -> Result<()> {
+        if self.heap.is_empty() || self.direction != Direction::Forward {
+            return Ok(());
+        }
+        let top = self.heap[0].source;
+        let shown = match self.second() {
+            None => self.sources[top].show_while(end, take),
+            Some(second) => {
+                let pair = self.sources.get_disjoint_mut([top, second]);
+                let [top, second] = pair.expect("each source is in the heap once");
+                // Versions of one key in both are left to steps.
+                let others = second.key().user_key;
+                top.show_while(Some(end.map_or(others, |end| end.min(others))), take)
+            }
+        };
+        if shown.is_err() {
+            self.heap.clear();
+        } else {
+            self.settle_top();
+        }
+        shown
     }
 }
 

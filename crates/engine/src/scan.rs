@@ -215,12 +215,9 @@ impl OpenScan {
     #[inline]
     fn advance_front(&mut self) -> Result<Option<usize>> {
         let Self { place, front, back } = self;
-        if front.is_none() {
-            *front = Some(place.front()?);
-        } else if let Some(front) = front
-            && front.cursor.is_valid()
-        {
-            front.cursor.next()?;
+        match front {
+            Some(front) => front.advance()?,
+            None => *front = Some(place.front()?),
         }
         let front = front.as_mut().expect("it was just made");
         let met = back.as_ref().filter(|back| back.has_decided).map(|back| &*back.key);

@@ -75,6 +75,19 @@ impl InternalIterator for Source {
     fn prev(&mut self) -> Result<()> {
         each!(self, cursor => cursor.prev())
     }
+    #[inline]
+    fn show_while(
+        &mut self,
+        end: Option<&[u8]>,
+        take: impl FnMut(InternalKey<'_>, &[u8]) -> bool,
+    ) -> Result<()> {
+        match self {
+            Self::Memtable(_) => Ok(()),
+            // The cursors themselves: their boxes show nothing.
+            Self::Table(cursor) => (**cursor).show_while(end, take),
+            Self::Run(cursor) => (**cursor).show_while(end, take),
+        }
+    }
 }
 
 impl TreeView {

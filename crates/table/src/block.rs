@@ -145,6 +145,13 @@ fn short_varint(word: u64) -> Option<(u64, u32)> {
     Some(((quads & 0x0fff_ffff) | (quads & 0x0fff_ffff_0000_0000) >> 4, len))
 }
 
+/// Which end of a block a walk comes in at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    First,
+    Last,
+}
+
 /// A verified and validated data block. Clones share the bytes, which may also be somebody else's: a
 /// block that is looked into once need not have memory of its own.
 #[derive(Clone, Debug)]
@@ -317,6 +324,18 @@ impl<B: Deref<Target = [u8]>> Block<B> {
         }
     }
 
+    /// Asks for the first few cache lines of the entries at one end: processors fetch the rest by themselves.
+    #[inline]
+    pub(crate) fn ask_for_entries(&self, end: End) {
+        const FEW: usize = 4;
+        let start = match end {
+            End::First => 0,
+            End::Last => (self.entries_end as usize).saturating_sub(FEW * LINE_BYTES),
+        };
+        let start = self.bytes.as_ptr().addr() + start;
+        (0..FEW).for_each(|line| prefetch(start + line * LINE_BYTES));
+    }
+
     /// The entry numbered `index` if it is a version of `user_key` that a reader at `at` sees.
     #[inline]
     fn version(&self, index: u32, user_key: &[u8], at: Seq) -> Option<Entry> {
@@ -349,6 +368,36 @@ impl<B: Deref<Target = [u8]>> Block<B> {
             upto += u32::from(other <= fence);
         }
         before..upto
+    }
+
+    /// Shows the first entry of each user key from entry number `first` on to `take`, until that refuses one
+    /// or a user key is not before `end`: answers the number of that entry, or else the count.
+    #[inline]
+    pub(crate) fn show_while(
+        &self,
+        first: u32,
+        end: Option<&[u8]>,
+        take: &mut impl FnMut(InternalKey<'_>, &[u8]) -> bool,
+    ) -> u32 {
+        // Where all are before the end, none need be compared with it.
+        let last = self.entry(self.count - 1);
+        let end = end.filter(|end| self.user_key(&last) >= *end);
+        let mut last_key: Option<&[u8]> = None;
+        for index in first..self.count {
+            let entry = self.entry(index);
+            let key = self.key(&entry);
+            // Neighbours that are not the same differ in their last byte nearly always, and a look at it is
+            // cheaper than a call to compare them.
+            let is_again = |last: &[u8]| last.last() == key.user_key.last() && last == key.user_key;
+            if last_key.is_some_and(is_again) {
+                continue;
+            }
+            if end.is_some_and(|end| key.user_key >= end) || !take(key, self.value(&entry)) {
+                return index;
+            }
+            last_key = Some(key.user_key);
+        }
+        self.count
     }
 
     /// How many entries come before (`user_key`, `seq`).

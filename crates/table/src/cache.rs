@@ -30,7 +30,7 @@ use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use alluvium_base::sync::{ArcSwapOption, Guard, Mutex};
 
-use crate::block::Block;
+use crate::block::{Block, End};
 
 mod admission;
 mod reservation;
@@ -182,6 +182,19 @@ impl Slots {
         prefetch(tags);
         // The offsets stand before the tags.
         prefetch(tags.wrapping_sub(LINE_BYTES));
+    }
+
+    /// Asks for the cache lines that a walk through block `index` begins with. Waits for the line that
+    /// [`ask_for_block`](Self::ask_for_block) asks for.
+    pub(crate) fn ask_for_entries(&self, index: usize, end: End) {
+        if let Some(cached) = &*self.peek(index) {
+            cached.block.ask_for_entries(end);
+        }
+    }
+
+    /// How many there are.
+    pub(crate) const fn count(&self) -> usize {
+        self.blocks.len()
     }
 
     /// Bytes the slots take themselves.

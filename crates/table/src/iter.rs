@@ -9,7 +9,7 @@ use std::sync::Arc;
 use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::{Bytes, InternalIterator, InternalKey, Result, Seq};
 
-use crate::block::{Block, Entry};
+use crate::block::{Block, End, Entry};
 use crate::cache::Reservation;
 use crate::options::ReadOptions;
 use crate::readahead::{Direction, Readahead};
@@ -113,6 +113,7 @@ impl TableIterator {
             return Ok(());
         }
         self.enter(index, Direction::Forward)?;
+        self.table.ask_ahead([index + 1, index + 2], End::First);
         self.stand_on(0);
         Ok(())
     }
@@ -125,6 +126,7 @@ impl TableIterator {
             return Ok(());
         };
         self.enter(index, Direction::Backward)?;
+        self.table.ask_ahead([index.wrapping_sub(1), index.wrapping_sub(2)], End::Last);
         self.stand_on(self.block.count() - 1);
         Ok(())
     }
@@ -221,5 +223,28 @@ impl InternalIterator for TableIterator {
             return Ok(());
         }
         self.enter_at_last_before(self.block_index)
+    }
+
+    /// Block by block, without a step for each entry.
+    fn show_while(
+        &mut self,
+        end: Option<&[u8]>,
+        mut take: impl FnMut(InternalKey<'_>, &[u8]) -> bool,
+    ) -> Result<()> {
+        let mut last_key = Vec::new();
+        while self.is_valid {
+            let taken = self.block.show_while(self.at, end, &mut take);
+            if taken < self.block.count() {
+                self.stand_on(taken);
+                return Ok(());
+            }
+            last_key.clear();
+            last_key.extend_from_slice(self.block.user_key(&self.block.entry(taken - 1)));
+            self.enter_at_first(self.block_index + 1)?;
+            while self.is_valid && *self.block.user_key(&self.entry) == *last_key {
+                self.next()?;
+            }
+        }
+        Ok(())
     }
 }

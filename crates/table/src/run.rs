@@ -167,4 +167,21 @@ impl InternalIterator for RunIterator {
         stepped?;
         self.enter_at_last_before(index)
     }
+
+    /// Up to the end of a table.
+    fn show_while(
+        &mut self,
+        end: Option<&[u8]>,
+        take: impl FnMut(InternalKey<'_>, &[u8]) -> bool,
+    ) -> Result<()> {
+        let Some((index, cursor)) = &mut self.current else { return Ok(()) };
+        let shown = cursor.show_while(end, take);
+        if cursor.is_valid() {
+            return Ok(());
+        }
+        let next = *index + 1;
+        self.current = None;
+        shown?;
+        self.enter_at_first(next)
+    }
 }

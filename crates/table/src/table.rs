@@ -16,7 +16,7 @@ use std::sync::Arc;
 use alluvium_base::key::key_prefix;
 use alluvium_base::{Bytes, Error, File, FileNumber, KeyspaceId, Kind, Result, Seq};
 
-use crate::block::{Block, Entry, tag_of};
+use crate::block::{Block, End, Entry, tag_of};
 use crate::cache::{BlockCache, MemoryUse, MissedBy, Reservation, Slots};
 use crate::filter::Filter;
 use crate::footer::Footer;
@@ -257,6 +257,17 @@ impl Table {
             }
         }
         cached.map(|cached| cached.block.clone())
+    }
+
+    /// Asks for the cache lines of the next two blocks of a walk, as far as there are such and they are cached:
+    /// of the first for its entries, of the second for what tells where those are.
+    pub(crate) fn ask_ahead(&self, [next, next_but_one]: [usize; 2], end: End) {
+        if next < self.slots.count() {
+            self.slots.ask_for_entries(next, end);
+        }
+        if next_but_one < self.slots.count() {
+            self.slots.ask_for_block(next_but_one);
+        }
     }
 
     /// Keeps block `index`, which was read from disk.

@@ -1,6 +1,8 @@
 //! One end of a scan: a cursor, and which version of each key counts.
 
-use alluvium_base::{InternalIterator, MergingIterator, Seq};
+use std::ops::ControlFlow;
+
+use alluvium_base::{InternalIterator, Kind, MergingIterator, Seq};
 
 use super::Place;
 use crate::Result;
@@ -14,6 +16,8 @@ pub(super) struct Half {
     /// The last key this end decided on; meaningful once `has_decided`.
     pub(super) key: Vec<u8>,
     pub(super) has_decided: bool,
+    /// Whether the cursor stands on an entry that nothing was decided about yet.
+    pub(super) is_ahead: bool,
     /// How many versions it passed over since it decided on a key.
     passed: u32,
     pub(super) dead: Dead,
@@ -44,7 +48,48 @@ pub(super) enum Look {
 
 impl Half {
     pub(super) fn new(cursor: MergingIterator<Source>) -> Self {
-        Self { cursor, key: Vec::new(), has_decided: false, passed: 0, dead: Dead::default() }
+        Self {
+            cursor,
+            key: Vec::new(),
+            has_decided: false,
+            is_ahead: false,
+            passed: 0,
+            dead: Dead::default(),
+        }
+    }
+
+    /// Moves on from the entry that was decided on last.
+    #[inline]
+    pub(super) fn advance(&mut self) -> Result<()> {
+        if self.is_ahead || !self.cursor.is_valid() {
+            self.is_ahead = false;
+            return Ok(());
+        }
+        self.cursor.next()
+    }
+
+    /// Shows entries from the next one on for as long as there is nothing to decide but that they are visible:
+    /// plain values from before the read point, of one table, that end before `place` does. The keys that
+    /// were shown are not noted as decided on: what the cursor stands on then is of a greater one.
+    pub(super) fn show_plain(
+        &mut self,
+        place: &Place,
+        mut show: impl FnMut(&[u8], &[u8]) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>> {
+        self.advance()?;
+        self.is_ahead = true;
+        if !self.cursor.is_valid() || is_same(self.cursor.key().user_key, &self.key) {
+            return Ok(ControlFlow::Continue(()));
+        }
+        let mut flow = ControlFlow::Continue(());
+        self.cursor.show_while(place.span.end.as_deref(), |key, value| {
+            if flow.is_break() || key.kind != Kind::Put || key.seq > place.seq {
+                return false;
+            }
+            flow = show(key.user_key, value);
+            true
+        })?;
+        Ok(flow)
     }
 
     #[inline]

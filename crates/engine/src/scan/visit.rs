@@ -38,6 +38,10 @@ impl Scan {
             if shown?.is_break() {
                 break;
             }
+            let shown = self.step(|open| open.show_plain(&mut visit).map(Some));
+            if shown.transpose()?.is_some_and(|flow| flow.is_break()) {
+                break;
+            }
         }
         Ok(())
     }
@@ -55,6 +59,16 @@ impl Scan {
 }
 
 impl OpenScan {
+    /// Shows entries that need no more than a glance, if any come next.
+    fn show_plain(&mut self, visit: &mut impl Visit) -> Result<ControlFlow<()>> {
+        match (&mut self.front, &self.back) {
+            (Some(front), None) if front.dead.start.is_none() => {
+                front.show_plain(&self.place, visit)
+            }
+            _ => Ok(ControlFlow::Continue(())),
+        }
+    }
+
     /// Shows the next visible entry at the front; `None` at the end.
     fn visit_front(&mut self, visit: &mut impl Visit) -> Result<Option<ControlFlow<()>>> {
         Ok(self.advance_front()?.map(|skip| {

@@ -35,6 +35,12 @@ pub trait InternalIterator: Send {
         Bytes::copy_from_slice(self.value())
     }
 
+    /// [`key_bytes`](Self::key_bytes) and [`value_bytes`](Self::value_bytes) at once.
+    #[inline]
+    fn entry_bytes(&self) -> (Bytes, Bytes) {
+        (self.key_bytes(), self.value_bytes())
+    }
+
     /// Moves to the first entry.
     fn seek_to_first(&mut self) -> Result<()>;
 
@@ -88,6 +94,9 @@ impl<I: InternalIterator + ?Sized> InternalIterator for Box<I> {
     }
     fn value_bytes(&self) -> Bytes {
         (**self).value_bytes()
+    }
+    fn entry_bytes(&self) -> (Bytes, Bytes) {
+        (**self).entry_bytes()
     }
     fn seek_to_first(&mut self) -> Result<()> {
         (**self).seek_to_first()

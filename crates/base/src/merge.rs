@@ -203,6 +203,11 @@ impl<I: InternalIterator> InternalIterator for MergingIterator<I> {
         self.sources[self.heap[0].source].value_bytes()
     }
 
+    #[inline]
+    fn entry_bytes(&self) -> (Bytes, Bytes) {
+        self.sources[self.heap[0].source].entry_bytes()
+    }
+
     fn seek_to_first(&mut self) -> Result<()> {
         self.seek_all(Direction::Forward, InternalIterator::seek_to_first)
     }

@@ -206,7 +206,7 @@ impl OpenScan {
     fn next_front(&mut self) -> Result<Option<KeyValue>> {
         Ok(self.advance_front()?.map(|skip| {
             let cursor = &self.front.as_ref().expect("it was just advanced").cursor;
-            (cursor.key_bytes(), value_of(cursor.value_bytes(), skip))
+            entry_of(cursor, skip)
         }))
     }
 
@@ -242,7 +242,7 @@ impl OpenScan {
     }
 
     fn next_back(&mut self) -> Result<Option<KeyValue>> {
-        self.advance_back(|cursor, skip| (cursor.key_bytes(), value_of(cursor.value_bytes(), skip)))
+        self.advance_back(entry_of)
     }
 
     /// Moves the back over the next visible entry, which `take` is shown with the number of bytes
@@ -285,8 +285,12 @@ impl OpenScan {
     }
 }
 
-/// The caller's bytes of a stored value.
+/// The entry that `cursor` stands on, without what comes before the caller's bytes in the stored value.
 #[inline]
-fn value_of(stored: Bytes, skip: usize) -> Bytes {
-    if skip == 0 { stored } else { stored.slice(skip..) }
+fn entry_of(cursor: &MergingIterator<Source>, skip: usize) -> KeyValue {
+    let mut entry = cursor.entry_bytes();
+    if skip > 0 {
+        entry.1 = entry.1.slice(skip..);
+    }
+    entry
 }

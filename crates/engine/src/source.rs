@@ -55,6 +55,10 @@ impl InternalIterator for Source {
     fn value_bytes(&self) -> Bytes {
         each!(self, cursor => cursor.value_bytes())
     }
+    #[inline]
+    fn entry_bytes(&self) -> (Bytes, Bytes) {
+        each!(self, cursor => cursor.entry_bytes())
+    }
     fn seek_to_first(&mut self) -> Result<()> {
         each!(self, cursor => cursor.seek_to_first())
     }

@@ -109,6 +109,11 @@ impl InternalIterator for RunIterator {
         self.cursor().value_bytes()
     }
 
+    #[inline]
+    fn entry_bytes(&self) -> (Bytes, Bytes) {
+        self.cursor().entry_bytes()
+    }
+
     fn seek_to_first(&mut self) -> Result<()> {
         self.enter_at_first(0)
     }

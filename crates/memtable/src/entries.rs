@@ -36,8 +36,7 @@ use crate::table::Table;
 /// A key and a value up to this long are copied; longer ones keep their batch alive.
 const MOST_COPIED_BYTES: usize = 2 << 10;
 
-/// Any entry that is copied has room in the smallest.
-const LEAST_CHUNK_BYTES: usize = 4 << 10;
+const LEAST_CHUNK_BYTES: usize = 1 << 10;
 pub(crate) const LARGEST_CHUNK_BYTES: usize = 256 << 10;
 /// Chunks are as long as this part of all that came before, so that little is left free.
 const CHUNK_PART: usize = 8;
@@ -120,17 +119,17 @@ impl Entries {
         if let Some(start) = last.chunk.append(&parts) {
             return (EntryNumber::copied(last.chunks - 1, start), 0);
         }
-        let taken_bytes = self.add_chunk(&mut last, pool);
-        let start =
-            last.chunk.append(&parts).expect("a chunk has room for any entry that is copied");
+        let bytes = parts.iter().map(|part| part.len()).sum();
+        let taken_bytes = self.add_chunk(&mut last, bytes, pool);
+        let start = last.chunk.append(&parts).expect("the chunk has room for the entry");
         (EntryNumber::copied(last.chunks - 1, start), taken_bytes)
     }
 
     #[cold]
-    fn add_chunk(&self, last: &mut Last, pool: &MemtablePool) -> usize {
+    fn add_chunk(&self, last: &mut Last, bytes: usize, pool: &MemtablePool) -> usize {
         assert!(last.chunks < MOST_CHUNKS, "a memtable holds at most 8 GiB of small entries");
         let wanted = (last.chunks_bytes / CHUNK_PART).next_power_of_two();
-        let capacity = wanted.clamp(LEAST_CHUNK_BYTES, LARGEST_CHUNK_BYTES);
+        let capacity = wanted.clamp(LEAST_CHUNK_BYTES, LARGEST_CHUNK_BYTES).max(bytes);
         last.chunk = pool.take_room(capacity).appender();
         let table_bytes = self.chunks.set(last.chunks, last.chunk.appended());
         last.chunks += 1;

@@ -309,37 +309,6 @@ impl Table {
     }
 }
 
-/// Where in a table a key may be. A lookup waits for one cache line after the other; whoever has many
-/// to do takes each step for all of them before the next, and the lines come side by side.
-#[derive(Clone, Copy, Debug)]
-pub struct Located<'a> {
-    table: &'a Table,
-    block: usize,
-    key_hash: u64,
-}
-
-impl Located<'_> {
-    /// Asks for the block's cache lines, if it is cached: the second step.
-    #[inline]
-    pub fn ask_for_block(&self) {
-        self.table.slots.ask_for_block(self.block);
-    }
-
-    /// Asks for the entry's cache line, if the block is cached: the third step.
-    #[inline]
-    pub fn ask_for_entry(&self) {
-        if let Some(cached) = self.table.slots.peek(self.block).as_ref() {
-            cached.block.ask_for_entry(tag_of(self.key_hash));
-        }
-    }
-
-    /// The last step: as [`Table::get`], for the key that was located.
-    #[inline]
-    pub fn get(&self, user_key: &[u8], at: Seq) -> Result<Option<TableEntry>> {
-        self.table.get_from_block(self.block, user_key, tag_of(self.key_hash), at)
-    }
-}
-
 impl Drop for Table {
     fn drop(&mut self) {
         self.cache.forget(&self.slots);
@@ -411,6 +380,10 @@ impl Parts {
         })
     }
 }
+
+mod located;
+
+pub use located::Located;
 
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use alluvium::{Background, Db, Persist, Put, Read, Snapshot};
 use alluvium_testkit::{Choices, SeededRandom, SimClock};
 
-use crate::support::{pairs, tiny};
+use crate::support::{manual_in, pairs, tiny};
 
 type Model = BTreeMap<Vec<u8>, Vec<u8>>;
 
@@ -144,4 +144,59 @@ fn visitors_see_what_iterators_do() {
     };
     db.iter().visit(stop).unwrap();
     assert_eq!(count, 7);
+}
+
+/// Long stretches of one table, versions in several of them, writes behind the read point, and ends anywhere.
+#[test]
+fn visitors_see_what_iterators_do_in_any_range() {
+    let seed = u64::from(std::process::id());
+    println!("seed {seed}");
+    let mut random = SeededRandom::new(seed);
+    let dir = tempfile::tempdir().unwrap();
+    let db = manual_in(dir.path());
+    let mut snapshots = Vec::new();
+    for round in 0..12u8 {
+        let base = random.below(3000);
+        for n in 0..1 + random.below(400) {
+            // Some rounds write neighbours, others anywhere.
+            let n = if round % 3 == 0 { base + n } else { random.below(3000) };
+            match random.below(10) {
+                0 => db.remove(key(n)).unwrap(),
+                1 => {
+                    let ttl = Some(Duration::from_hours(random.below(2)));
+                    let expiring = Put { ttl, ..Put::default() };
+                    db.default_keyspace().put(key(n), [round; 9], expiring).unwrap();
+                }
+                _ => db.insert(key(n), [round; 9]).unwrap(),
+            }
+        }
+        if random.below(2) == 0 {
+            db.flush().unwrap();
+        }
+        if random.below(4) == 0 {
+            while db.step().unwrap() {}
+        }
+        snapshots.push(db.snapshot());
+    }
+    for snapshot in &snapshots {
+        for _ in 0..10 {
+            let (start, end) = (random.below(3000), random.below(3000));
+            let range = key(start.min(end))..key(start.max(end));
+            let (front, back) = (random.below(3) as usize, random.below(3) as usize);
+            let scan = || {
+                let mut scan = snapshot.range(range.clone());
+                scan.by_ref().take(front).for_each(drop);
+                scan.by_ref().rev().take(back).for_each(drop);
+                scan
+            };
+            let expected: Vec<_> = scan().map(Result::unwrap).collect();
+            let mut shown = Vec::new();
+            let show = |key: &[u8], value: &[u8]| {
+                shown.push((key.to_vec().into(), value.to_vec().into()));
+                std::ops::ControlFlow::Continue(())
+            };
+            scan().visit(show).unwrap();
+            assert_eq!(shown, expected, "{range:?} without {front} and {back}");
+        }
+    }
 }

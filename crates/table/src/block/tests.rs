@@ -1,5 +1,8 @@
 use proptest::prelude::*;
 
+use alluvium_base::Kind;
+
+use super::entry::short_varint;
 use super::*;
 use crate::block_builder::BlockBuilder;
 

@@ -13,7 +13,7 @@ pub struct MemEntry {
     pub seq: Seq,
     /// What the write does: a tombstone is found like any other entry.
     pub kind: Kind,
-    /// The stored value, a slice of its batch or of a copy: for [`Kind::PutExpiring`] the expiry comes first.
+    /// The stored value, a copy or a slice of its batch: for [`Kind::PutExpiring`] the expiry comes first.
     pub value: Bytes,
 }
 
@@ -30,7 +30,8 @@ pub trait Memtable: Send + Sync + Debug {
     /// Asks for the cache line that [`may_contain`](Self::may_contain) reads.
     fn ask_for_filter(&self, _key_hash: u64) {}
 
-    /// The newest version of `user_key` at or before `at`. Allocates nothing.
+    /// The newest version of `user_key` at or before `at`. Allocates for its
+    /// value at most.
     fn get(&self, user_key: &[u8], at: Seq) -> Option<MemEntry>;
 
     /// A cursor over all entries, standing on none. It owns its share of the memtable and may go

@@ -157,7 +157,7 @@ fn visitors_see_what_iterators_do_in_any_range() {
     let mut snapshots = Vec::new();
     for round in 0..12u8 {
         let base = random.below(3000);
-        for n in 0..1 + random.below(400) {
+        for n in 0..=random.below(400) {
             // Some rounds write neighbours, others anywhere.
             let n = if round % 3 == 0 { base + n } else { random.below(3000) };
             match random.below(10) {

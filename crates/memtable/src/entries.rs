@@ -36,7 +36,7 @@ use crate::table::Table;
 /// A key and a value up to this long are copied; longer ones keep their batch alive.
 const MOST_COPIED_BYTES: usize = 2 << 10;
 
-const LEAST_CHUNK_BYTES: usize = 1 << 10;
+const LEAST_CHUNK_BYTES: usize = 256;
 pub(crate) const LARGEST_CHUNK_BYTES: usize = 256 << 10;
 /// Chunks are as long as this part of all that came before, so that little is left free.
 const CHUNK_PART: usize = 8;

@@ -20,7 +20,7 @@ use crate::block::{Block, End, Entry, tag_of};
 use crate::cache::{BlockCache, MemoryUse, MissedBy, Reservation, Slots};
 use crate::filter::Filter;
 use crate::footer::Footer;
-use crate::frame::{TableFile, unpack_into};
+use crate::frame::{Payload, TableFile, unpack, unpack_into};
 use crate::handle::Handle;
 use crate::index::Index;
 use crate::iter::TableIterator;
@@ -358,10 +358,17 @@ impl Parts {
 
     /// Reads block `index` from disk and verifies it.
     pub(crate) fn read_block(&self, index: usize) -> Result<Block> {
-        let handle = self.index.handle(index);
-        let frame = self.file.read(handle)?;
-        let bytes = self.file.unpack(&frame, handle.offset)?;
-        Block::parse(bytes).map_err(|what| self.file.corrupt(handle.offset, what))
+        let Handle { offset, .. } = self.index.handle(index);
+        with_scratch(|Scratch { frame, .. }| {
+            let frame = self.file.read_into(self.index.handle(index), frame)?;
+            let unpacked = unpack(frame, offset, self.file.number).map(|payload| match payload {
+                Payload::Stored(range) => Bytes::copy_from_slice(&frame[range]),
+                Payload::Decompressed(block) => block.into(),
+            });
+            unpacked
+                .and_then(|bytes| Block::parse(bytes).map_err(str::to_owned))
+                .map_err(|what| self.file.corrupt(offset, what))
+        })
     }
 
     /// The same for a block that is not kept: hands it to `look`.

@@ -40,8 +40,8 @@ impl OptionSet {
         Self {
             name: if log_mode == LogMode::Buffered { "buffered log" } else { "mapped log" },
             keyspace: KeyspaceOptions {
-                // An empty memtable takes five thousand bytes: this one is full after some writes.
-                write_buffer_size: 8 << 10,
+                // An empty memtable takes four thousand bytes: this one is full after some writes.
+                write_buffer_size: 5 << 10,
                 block_size: 256,
                 compression: vec![Compression::None, Compression::Lz4],
                 filter: Filter::Blocked { bits_per_key: 10 },
@@ -106,7 +106,7 @@ type With<'a> = &'a mut dyn FnMut(&'static str, fn(&mut OptionSet));
 /// One screw of a keyspace each.
 fn keyspaces(with: With<'_>) {
     with("one-entry memtables", |set| set.keyspace.write_buffer_size = 1);
-    with("small memtables", |set| set.keyspace.write_buffer_size = 6 << 10);
+    with("small memtables", |set| set.keyspace.write_buffer_size = 4500);
     with("memtables that are never full", |set| set.keyspace.write_buffer_size = 1 << 20);
     with("two write buffers", |set| set.keyspace.max_write_buffers = 2);
     with("many write buffers", |set| set.keyspace.max_write_buffers = 8);
@@ -173,7 +173,7 @@ fn everything(with: With<'_>) {
     with("background threads", |set| set.background = Background::Threads(2));
     with("background threads, small memtables", |set| {
         set.background = Background::Threads(2);
-        set.keyspace.write_buffer_size = 6 << 10;
+        set.keyspace.write_buffer_size = 4500;
         set.keyspace.l0_trigger = 1;
     });
 }

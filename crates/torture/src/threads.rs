@@ -59,9 +59,9 @@ const WAKERS: usize = 2;
 const NAP: Duration = Duration::from_micros(20);
 /// Reads of one key in a row, by two of three readers.
 const BURST: usize = 256;
-/// Sizes of memtables, in bytes; an empty one takes five thousand. With the smallest each write is a
+/// Sizes of memtables, in bytes; an empty one takes four thousand. With the smallest each write is a
 /// rotation, with the others a long batch is, before it is in.
-const SIZES: [u64; 5] = [8 << 10, 16 << 10, 6 << 10, 1, 30 << 10];
+const SIZES: [u64; 5] = [5 << 10, 8 << 10, 4500, 1, 14 << 10];
 /// How long one race lasts.
 const RACE: Duration = Duration::from_millis(400);
 /// A case that takes longer hangs: it takes a second.

@@ -168,6 +168,11 @@ impl<T> RwLock<T> {
     pub fn write(&self) -> checker::sync::RwLockWriteGuard<'_, T> {
         unpoisoned(self.0.write())
     }
+
+    /// What it guarded.
+    pub fn into_inner(self) -> T {
+        unpoisoned(self.0.into_inner())
+    }
 }
 
 impl<T> fmt::Debug for RwLock<T> {

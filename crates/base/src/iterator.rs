@@ -5,6 +5,17 @@ use bytes::Bytes;
 use crate::error::Result;
 use crate::key::{InternalKey, Seq};
 
+/// What becomes of an entry that is [shown](InternalIterator::show_while).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It was taken: show the next.
+    More,
+    /// It was taken, and is enough.
+    Last,
+    /// It was not taken.
+    Left,
+}
+
 /// A cursor over entries in internal key order, both ways.
 ///
 /// It stands on an entry ([`is_valid`](Self::is_valid)) or on none: before its first positioning,
@@ -61,16 +72,17 @@ pub trait InternalIterator: Send {
     /// Moves to the preceding entry. Requires [`is_valid`](Self::is_valid).
     fn prev(&mut self) -> Result<()>;
 
-    /// Shows the entry it stands on, and those behind it, to `take`, and stands on the first that was not
-    /// taken: which ends it, as does a user key that is not before `end`. Of the versions of one user key
-    /// only the first is shown, so what it stands on afterwards is of another one than what was taken.
+    /// Shows the entry it stands on, and those behind it, to `take`, and stands on the first that was
+    /// [left](Taken::Left): which ends it, as does a user key that is not before `end`. Of the versions of one
+    /// user key only the first is shown, so what it stands on afterwards is of another one than what was taken.
+    /// After [`Taken::Last`] it stands on that entry.
     ///
     /// This is for speed alone: it may end anywhere, also before it shows anything, and whoever calls it goes
     /// on by steps. The caller has seen no version of the user key that it stands on.
     fn show_while(
         &mut self,
         _end: Option<&[u8]>,
-        _take: impl FnMut(InternalKey<'_>, &[u8]) -> bool,
+        _take: impl FnMut(InternalKey<'_>, &[u8]) -> Taken,
     ) -> Result<()>
     where
         Self: Sized,

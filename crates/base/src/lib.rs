@@ -38,7 +38,7 @@ pub use bytes::{Bytes, BytesMut};
 pub use clock::{Clock, SystemClock};
 pub use error::{Corruption, Error, ErrorKind, Result};
 pub use fs::{File, FileName, FileNumber, FileNumbers, Fs, MemFs, StdFs};
-pub use iterator::InternalIterator;
+pub use iterator::{InternalIterator, Taken};
 pub use key::{InternalKey, Kind, Seq};
 pub use merge::MergingIterator;
 

@@ -18,7 +18,7 @@ use std::cmp::Ordering;
 use bytes::Bytes;
 
 use crate::error::Result;
-use crate::iterator::InternalIterator;
+use crate::iterator::{InternalIterator, Taken};
 use crate::key::{InternalKey, Seq, key_prefix};
 use crate::seeded::{Bug, is_planted};
 
@@ -236,7 +236,7 @@ impl<I: InternalIterator> InternalIterator for MergingIterator<I> {
     fn show_while(
         &mut self,
         end: Option<&[u8]>,
-        take: impl FnMut(InternalKey<'_>, &[u8]) -> bool,
+        take: impl FnMut(InternalKey<'_>, &[u8]) -> Taken,
     ) -> Result<()> {
         if self.heap.is_empty() || self.direction != Direction::Forward {
             return Ok(());

@@ -50,7 +50,8 @@ pub enum LogMode {
 /// Who flushes and compacts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Background {
-    /// One thread flushes, this many compact. Default 1 on up to two cores, 2 on more.
+    /// One thread flushes, this many compact; three more have the log and memory ready and call back. Default 1
+    /// on up to two cores, 2 on more.
     Threads(usize),
     /// Nobody but [`Db::step`] and writers that would otherwise wait: for tests that must be the
     /// same each time.

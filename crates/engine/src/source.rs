@@ -1,6 +1,6 @@
 //! The cursors that a scan or a compaction merges: memtables, tables and whole levels.
 
-use alluvium_base::{Bytes, InternalIterator, InternalKey, MergingIterator, Result, Seq};
+use alluvium_base::{Bytes, InternalIterator, InternalKey, MergingIterator, Result, Seq, Taken};
 use alluvium_memtable::Memtable;
 use alluvium_table::{ReadOptions, RunIterator, TableIterator};
 
@@ -83,7 +83,7 @@ impl InternalIterator for Source {
     fn show_while(
         &mut self,
         end: Option<&[u8]>,
-        take: impl FnMut(InternalKey<'_>, &[u8]) -> bool,
+        take: impl FnMut(InternalKey<'_>, &[u8]) -> Taken,
     ) -> Result<()> {
         match self {
             Self::Memtable(_) => Ok(()),

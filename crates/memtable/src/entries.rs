@@ -38,7 +38,7 @@ const MOST_COPIED_BYTES: usize = 2 << 10;
 
 const LEAST_CHUNK_BYTES: usize = 256;
 pub(crate) const LARGEST_CHUNK_BYTES: usize = 256 << 10;
-/// Chunks are as long as this part of all that came before, so that little is left free.
+/// Chunks are as long as about this part of all that came before, so that little is left free.
 const CHUNK_PART: usize = 8;
 
 /// What a chunk takes besides its bytes: capacity and length, and who counts its owners.
@@ -51,6 +51,7 @@ const GRAIN_BYTES: usize = 4;
 /// How many bits of a number tell the place in a chunk.
 const PLACE_BITS: u32 = (LARGEST_CHUNK_BYTES / GRAIN_BYTES).ilog2();
 const IS_LARGE: u32 = 1 << 31;
+/// So many chunks, 8 GiB, can be told apart by what is left; whatever comes then is kept as if it were large.
 const MOST_CHUNKS: usize = (IS_LARGE >> PLACE_BITS) as usize;
 
 /// The number of an entry.
@@ -71,7 +72,8 @@ pub(crate) struct EntryView<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Entries {
     chunks: Table<Arc<Appended>>,
-    large: Table<Entry>,
+    /// Each in memory of its own, so that the list grows by little.
+    large: Table<Box<Entry>>,
     last: Mutex<Last>,
 }
 
@@ -95,8 +97,8 @@ impl Entries {
     /// the memory that was taken for it: mostly none, now and then a chunk.
     ///
     /// # Panics
-    /// When a range does not lie in `batch`, or `batch` has more than 4 GiB; and when there are entries
-    /// of 8 GiB, or two thousand million large ones.
+    /// When a range does not lie in `batch`, or `batch` has more than 4 GiB; and when there are two thousand
+    /// million large entries.
     #[inline]
     pub(crate) fn add(
         &self,
@@ -112,12 +114,15 @@ impl Entries {
         // Neither is longer than `MOST_COPIED_BYTES`.
         let lengths = (key_len as u32 | (value_len as u32) << 16).to_le_bytes();
         let stamp = stamp(seq, kind).to_le_bytes();
-        let padding = (key_len + value_len).wrapping_neg() % GRAIN_BYTES;
-        let parts =
-            [&stamp[..], &lengths, &batch[key], &batch[value], &[0; GRAIN_BYTES][..padding]];
+        let padding = &[0; GRAIN_BYTES][..(key_len + value_len).wrapping_neg() % GRAIN_BYTES];
+        let parts = [&stamp[..], &lengths, &batch[key.clone()], &batch[value.clone()], padding];
         let mut last = self.last.lock();
         if let Some(start) = last.chunk.append(&parts) {
             return (EntryNumber::copied(last.chunks - 1, start), 0);
+        }
+        if last.chunks == MOST_CHUNKS {
+            drop(last);
+            return self.add_large(batch, (key, value), (seq, kind));
         }
         let bytes = parts.iter().map(|part| part.len()).sum();
         let taken_bytes = self.add_chunk(&mut last, bytes, pool);
@@ -127,7 +132,6 @@ impl Entries {
 
     #[cold]
     fn add_chunk(&self, last: &mut Last, bytes: usize, pool: &MemtablePool) -> usize {
-        assert!(last.chunks < MOST_CHUNKS, "a memtable holds at most 8 GiB of small entries");
         let wanted = (last.chunks_bytes / CHUNK_PART).next_power_of_two();
         let capacity = wanted.clamp(LEAST_CHUNK_BYTES, LARGEST_CHUNK_BYTES).max(bytes);
         last.chunk = pool.take_room(capacity).appender();
@@ -149,9 +153,9 @@ impl Entries {
         let mut last = self.last.lock();
         let number = u32::try_from(last.large).ok().filter(|&number| number < IS_LARGE);
         let number = number.expect("a memtable holds at most 2³¹ large entries");
-        let table_bytes = self.large.set(last.large, entry);
+        let table_bytes = self.large.set(last.large, Box::new(entry));
         last.large += 1;
-        (EntryNumber(number | IS_LARGE), share + table_bytes)
+        (EntryNumber(number | IS_LARGE), share + allocated(size_of::<Entry>()) + table_bytes)
     }
 
     /// The entry with this number, which [`add`](Self::add) answered.
@@ -184,7 +188,10 @@ impl Entries {
     #[inline]
     pub(crate) fn ask_for(&self, number: EntryNumber) {
         const FEW: usize = 3;
-        let Some((chunk, start)) = number.place() else { return };
+        let Some((chunk, start)) = number.place() else {
+            let large = self.large.get((number.0 & !IS_LARGE) as usize);
+            return large.into_iter().for_each(|entry| entry.ask_for_bytes());
+        };
         if let Some(chunk) = self.chunks.get(chunk) {
             (0..FEW).for_each(|line| chunk.ask_for(start + line * LINE_BYTES));
         }
@@ -278,5 +285,46 @@ impl<'a> EntryView<'a> {
     /// Its stored value, which outlives the memtable.
     pub(crate) fn value_bytes(&self) -> Bytes {
         self.large.map_or_else(|| Bytes::copy_from_slice(self.value), Entry::value_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn add(entries: &Entries, key: &[u8], value: &[u8]) -> EntryNumber {
+        let batch = Bytes::from([key, value].concat());
+        let ranges = (0..key.len(), key.len()..batch.len());
+        entries.add(&batch, ranges, (Seq::new(7), Kind::Put), &MemtablePool::default()).0
+    }
+
+    #[test]
+    fn entries_of_all_lengths_are_found_by_their_numbers() {
+        let entries = Entries::default();
+        let lengths = [0, 1, 3, 4, 5, 100, 255, 256, 2000, MOST_COPIED_BYTES - 1, 70_000];
+        let all: Vec<_> = (0..10_000u32)
+            .map(|n| {
+                let value = vec![n as u8; lengths[n as usize % lengths.len()]];
+                let key = n.to_be_bytes()[4 - n as usize % 5..].to_vec();
+                (add(&entries, &key, &value), key, value)
+            })
+            .collect();
+        for (number, key, value) in &all {
+            let found = entries.get(*number);
+            assert_eq!((found.user_key(), found.value()), (&key[..], &value[..]));
+            assert_eq!((found.seq(), found.kind()), (Seq::new(7), Kind::Put));
+        }
+    }
+
+    /// A panic there would come when the log has the write already.
+    #[test]
+    fn where_numbers_for_chunks_run_out_batches_are_kept() {
+        let entries = Entries::default();
+        entries.last.lock().chunks = MOST_CHUNKS - 1;
+        let last = add(&entries, b"fits", b"1");
+        let numbers: Vec<_> = (0..100).map(|_| add(&entries, b"does not", b"2")).collect();
+        assert_eq!(entries.get(last).value(), b"1");
+        assert!(numbers.iter().all(|&number| entries.get(number).value() == b"2"));
+        assert!(numbers.last().is_some_and(|number| number.place().is_none()));
     }
 }

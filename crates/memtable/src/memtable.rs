@@ -36,7 +36,7 @@ pub trait Memtable: Send + Sync + Debug {
 
     /// A cursor over all entries, standing on none. It owns its share of the memtable and may go
     /// to another thread. Entries inserted while it moves may be seen or missed, never out of
-    /// order; those inserted before the call are all seen. Keys and values are not copied.
+    /// order; those inserted before the call are all seen. Keys and values are copied only into handles.
     fn iter(self: Arc<Self>) -> Box<dyn InternalIterator>;
 
     /// Bytes of memory it holds: its nodes, what it copied, and its share of each batch, in

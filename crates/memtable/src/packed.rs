@@ -130,10 +130,10 @@ impl PackedMemtable {
 
 impl Drop for PackedMemtable {
     fn drop(&mut self) {
+        self.pool.keep_filter(std::mem::take(&mut self.filter));
         let leaves = std::mem::take(&mut self.leaves).into_iter();
         self.pool.keep_leaves(leaves.map(|(_, leaf)| leaf.into_inner()));
         std::mem::take(&mut self.entries).leave_to(&self.pool);
-        self.pool.keep_filter(std::mem::take(&mut self.filter));
     }
 }
 

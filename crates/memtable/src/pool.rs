@@ -27,7 +27,7 @@ use crate::leaf::Leaf;
 #[derive(Default)]
 pub struct MemtablePool {
     most_bytes: usize,
-    /// What is kept. A figure of its own, changed under either lock.
+    /// What is kept, or about to be.
     bytes: AtomicUsize,
     /// A leaf lock, as the other one.
     stock: Mutex<Stock>,
@@ -45,6 +45,8 @@ struct Stock {
     /// Empty ones.
     #[allow(clippy::vec_box, reason = "they go to memtables as they are: nothing is to be moved")]
     leaves: Vec<Box<Leaf>>,
+    /// Memtables grow as large as to take rooms.
+    has_room_takers: bool,
     stocking: Stocking,
 }
 
@@ -59,12 +61,15 @@ enum Stocking {
     Over,
 }
 
-/// What is too few, and what is enough of both: 4 MiB of rooms and half a MiB of leaves, of which a writer
-/// takes an eighth within some milliseconds.
-const FEW_ROOMS: usize = 12;
+/// What is enough of both, at most: 4 MiB of rooms and half a MiB of leaves. A writer takes what is between
+/// few and enough within some milliseconds.
 const ENOUGH_ROOMS: usize = 16;
-const FEW_LEAVES: usize = 192;
 const ENOUGH_LEAVES: usize = 320;
+
+/// Three quarters of what is enough.
+const fn few(enough: usize) -> usize {
+    enough - enough / 4
+}
 
 const LEAF_BYTES: usize = size_of::<Leaf>();
 
@@ -95,14 +100,13 @@ impl MemtablePool {
             return Room::new(capacity);
         }
         let mut stock = self.stock.lock();
-        let Some(room) = stock.rooms.pop() else {
-            stock.want(&self.wanted);
-            drop(stock);
-            return Room::new(capacity);
-        };
-        if stock.rooms.len() < FEW_ROOMS {
+        stock.has_room_takers = true;
+        let room = stock.rooms.pop();
+        if stock.rooms.len() < few(self.enough_rooms()) {
             stock.want(&self.wanted);
         }
+        drop(stock);
+        let Some(room) = room else { return Room::new(capacity) };
         self.bytes.fetch_sub(LARGEST_CHUNK_BYTES, Ordering::Relaxed);
         room
     }
@@ -114,7 +118,7 @@ impl MemtablePool {
             drop(stock);
             return Box::new(Leaf::new());
         };
-        if stock.leaves.len() < FEW_LEAVES {
+        if stock.leaves.len() < few(self.enough_leaves()) {
             stock.want(&self.wanted);
         }
         self.bytes.fetch_sub(LEAF_BYTES, Ordering::Relaxed);
@@ -147,13 +151,12 @@ impl MemtablePool {
     /// Returns after [`stop_stocking`](Self::stop_stocking).
     pub fn stock_until_stopped(&self) {
         while self.wait_until_wanted() {
-            let (mut rooms, mut leaves) = self.count();
-            while leaves < ENOUGH_LEAVES && self.has_room_for(LEAF_BYTES) {
+            if self.are_leaves_short() && self.has_room_for(LEAF_BYTES) {
                 let leaf = Box::new(Leaf::new());
                 self.stock.lock().leaves.push(leaf);
-                (rooms, leaves) = self.count();
+                continue;
             }
-            if rooms < ENOUGH_ROOMS && self.has_room_for(LARGEST_CHUNK_BYTES) {
+            if self.are_rooms_short() && self.has_room_for(LARGEST_CHUNK_BYTES) {
                 let mut room = Room::new(LARGEST_CHUNK_BYTES);
                 room.touch();
                 self.stock.lock().rooms.push(room);
@@ -166,9 +169,23 @@ impl MemtablePool {
         }
     }
 
-    fn count(&self) -> (usize, usize) {
+    /// Half of what may be kept, at most, and none where nothing may.
+    fn enough_rooms(&self) -> usize {
+        (self.most_bytes / 2 / LARGEST_CHUNK_BYTES).min(ENOUGH_ROOMS)
+    }
+
+    /// An eighth of what may be kept, at most.
+    fn enough_leaves(&self) -> usize {
+        (self.most_bytes / 8 / LEAF_BYTES).min(ENOUGH_LEAVES)
+    }
+
+    fn are_leaves_short(&self) -> bool {
+        self.stock.lock().leaves.len() < self.enough_leaves()
+    }
+
+    fn are_rooms_short(&self) -> bool {
         let stock = self.stock.lock();
-        (stock.rooms.len(), stock.leaves.len())
+        stock.has_room_takers && stock.rooms.len() < self.enough_rooms()
     }
 
     /// Returns once something is wanted, or false once nothing will be any more.
@@ -289,7 +306,7 @@ mod tests {
             std::thread::spawn(move || pool.stock_until_stopped())
         };
         assert_eq!(pool.bytes(), 0, "nothing was asked for");
-        while pool.bytes() <= 3 << 20 {
+        while pool.bytes() <= 4 << 20 {
             // The first may come before the thread.
             drop(pool.take_room(LARGEST_CHUNK_BYTES));
             std::thread::yield_now();

@@ -37,7 +37,7 @@ use std::ops::{Deref, Range};
 use alluvium_base::codec::Decoder;
 use alluvium_base::key::compare;
 use alluvium_base::prefetch::{LINE_BYTES, prefetch};
-use alluvium_base::{Bytes, InternalKey, Seq};
+use alluvium_base::{Bytes, InternalKey, Seq, Taken};
 
 mod entry;
 
@@ -284,15 +284,16 @@ impl<B: Deref<Target = [u8]>> Block<B> {
         before..upto
     }
 
-    /// Shows the first entry of each user key from entry number `first` on to `take`, until that refuses one
-    /// or a user key is not before `end`: answers the number of that entry, or else the count.
+    /// Shows the first entry of each user key from entry number `first` on to `take`, until that leaves one or
+    /// has enough, or a user key is not before `end`: answers the number of that entry, or `None` at the end of
+    /// the block.
     #[inline]
     pub(crate) fn show_while(
         &self,
         first: u32,
         end: Option<&[u8]>,
-        take: &mut impl FnMut(InternalKey<'_>, &[u8]) -> bool,
-    ) -> u32 {
+        take: &mut impl FnMut(InternalKey<'_>, &[u8]) -> Taken,
+    ) -> Option<u32> {
         // Where all are before the end, none need be compared with it.
         let last = self.entry(self.count - 1);
         let end = end.filter(|end| self.user_key(&last) >= *end);
@@ -306,12 +307,13 @@ impl<B: Deref<Target = [u8]>> Block<B> {
             if last_key.is_some_and(is_again) {
                 continue;
             }
-            if end.is_some_and(|end| key.user_key >= end) || !take(key, self.value(&entry)) {
-                return index;
+            let is_outside = end.is_some_and(|end| key.user_key >= end);
+            if is_outside || take(key, self.value(&entry)) != Taken::More {
+                return Some(index);
             }
             last_key = Some(key.user_key);
         }
-        self.count
+        None
     }
 
     /// How many entries come before (`user_key`, `seq`).

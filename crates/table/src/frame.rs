@@ -162,6 +162,13 @@ pub(crate) fn unpack_into<'a>(
     }
 }
 
+/// A copy of a stored block that is to have fences.
+pub(crate) fn with_room_for_fences(stored: &[u8]) -> Bytes {
+    let mut block = Vec::with_capacity(stored.len() + expected_fences_bytes(stored, stored.len()));
+    block.extend_from_slice(stored);
+    block.into()
+}
+
 /// The first `len` bytes of `room`, which grows if it is shorter and is not cleared.
 pub(crate) fn prefix_of(room: &mut Vec<u8>, len: usize) -> &mut [u8] {
     if room.len() < len {

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use alluvium_base::seeded::{Bug, is_planted};
-use alluvium_base::{Bytes, InternalIterator, InternalKey, Result, Seq};
+use alluvium_base::{Bytes, InternalIterator, InternalKey, Result, Seq, Taken};
 
 use crate::block::{Block, End, Entry};
 use crate::cache::Reservation;
@@ -229,17 +229,17 @@ impl InternalIterator for TableIterator {
     fn show_while(
         &mut self,
         end: Option<&[u8]>,
-        mut take: impl FnMut(InternalKey<'_>, &[u8]) -> bool,
+        mut take: impl FnMut(InternalKey<'_>, &[u8]) -> Taken,
     ) -> Result<()> {
         let mut last_key = Vec::new();
         while self.is_valid {
-            let taken = self.block.show_while(self.at, end, &mut take);
-            if taken < self.block.count() {
-                self.stand_on(taken);
+            if let Some(ended_at) = self.block.show_while(self.at, end, &mut take) {
+                self.stand_on(ended_at);
                 return Ok(());
             }
             last_key.clear();
-            last_key.extend_from_slice(self.block.user_key(&self.block.entry(taken - 1)));
+            let last = self.block.entry(self.block.count() - 1);
+            last_key.extend_from_slice(self.block.user_key(&last));
             self.enter_at_first(self.block_index + 1)?;
             while self.is_valid && *self.block.user_key(&self.entry) == *last_key {
                 self.next()?;

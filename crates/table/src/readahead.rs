@@ -12,7 +12,7 @@ use crate::block::Block;
 use crate::cache::MissedBy;
 use crate::frame::{Payload, unpack};
 use crate::handle::Handle;
-use crate::scratch::{self, with_scratch};
+use crate::scratch;
 use crate::table::Parts;
 
 /// Longest stretch, in bytes, unless a single block is longer: a disk's transfer then takes as long
@@ -84,7 +84,7 @@ impl Readahead {
             let blocks = stretch_of_blocks(parts, index, direction, self.stretch);
             self.last = Some(index);
             if blocks.len() == 1 && len as usize <= scratch::MOST_BYTES {
-                return read_one(parts, index);
+                return parts.read_block(index);
             }
             self.read(parts, blocks)?;
         }
@@ -134,20 +134,6 @@ impl Readahead {
         (self.blocks, self.offset) = (blocks, offset);
         Ok(())
     }
-}
-
-/// Reads one block for itself.
-fn read_one(parts: &Parts, index: usize) -> Result<Block> {
-    let handle = parts.index.handle(index);
-    with_scratch(|scratch| {
-        let frame = parts.file.read_into(handle, &mut scratch.frame)?;
-        let damage = |what: String| parts.file.corrupt(handle.offset, what);
-        let bytes = match unpack(frame, handle.offset, parts.file.number).map_err(damage)? {
-            Payload::Decompressed(block) => Bytes::from(block),
-            Payload::Stored(range) => Bytes::copy_from_slice(&frame[range]),
-        };
-        Block::parse(bytes).map_err(|what| parts.file.corrupt(handle.offset, what))
-    })
 }
 
 /// The blocks from `index` on that `bytes` have room for; `index` itself in any case.

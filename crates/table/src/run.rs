@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use alluvium_base::seeded::{Bug, is_planted};
-use alluvium_base::{Bytes, InternalIterator, InternalKey, Result, Seq};
+use alluvium_base::{Bytes, InternalIterator, InternalKey, Result, Seq, Taken};
 
 use crate::iter::TableIterator;
 use crate::options::ReadOptions;
@@ -177,7 +177,7 @@ impl InternalIterator for RunIterator {
     fn show_while(
         &mut self,
         end: Option<&[u8]>,
-        take: impl FnMut(InternalKey<'_>, &[u8]) -> bool,
+        take: impl FnMut(InternalKey<'_>, &[u8]) -> Taken,
     ) -> Result<()> {
         let Some((index, cursor)) = &mut self.current else { return Ok(()) };
         let shown = cursor.show_while(end, take);

@@ -20,7 +20,7 @@ use crate::block::{Block, End, Entry, tag_of};
 use crate::cache::{BlockCache, MemoryUse, MissedBy, Reservation, Slots};
 use crate::filter::Filter;
 use crate::footer::Footer;
-use crate::frame::{Payload, TableFile, unpack, unpack_into};
+use crate::frame::{Payload, TableFile, unpack, unpack_into, with_room_for_fences};
 use crate::handle::Handle;
 use crate::index::Index;
 use crate::iter::TableIterator;
@@ -358,11 +358,17 @@ impl Parts {
 
     /// Reads block `index` from disk and verifies it.
     pub(crate) fn read_block(&self, index: usize) -> Result<Block> {
-        let Handle { offset, .. } = self.index.handle(index);
+        let handle = self.index.handle(index);
+        let Handle { offset, len } = handle;
+        if len > scratch::MOST_BYTES as u64 {
+            // Not to be copied.
+            let bytes = self.file.unpack(&self.file.read(handle)?, offset)?;
+            return Block::parse(bytes).map_err(|what| self.file.corrupt(offset, what));
+        }
         with_scratch(|Scratch { frame, .. }| {
-            let frame = self.file.read_into(self.index.handle(index), frame)?;
+            let frame = self.file.read_into(handle, frame)?;
             let unpacked = unpack(frame, offset, self.file.number).map(|payload| match payload {
-                Payload::Stored(range) => Bytes::copy_from_slice(&frame[range]),
+                Payload::Stored(range) => with_room_for_fences(&frame[range]),
                 Payload::Decompressed(block) => block.into(),
             });
             unpacked

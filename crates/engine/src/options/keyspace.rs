@@ -107,10 +107,7 @@ impl KeyspaceOptions {
     /// Refuses values that make no sense, each with the range that does.
     pub(crate) fn check(&self) -> Result<()> {
         let rules = [
-            (
-                (1..=4 << 30).contains(&self.write_buffer_size),
-                "write_buffer_size must be from 1 byte to 4 GiB",
-            ),
+            (self.write_buffer_size >= 1, "write_buffer_size must be at least 1 byte"),
             (self.max_write_buffers >= 2, "max_write_buffers must be at least 2"),
             (
                 (64..=16 << 20).contains(&self.block_size),

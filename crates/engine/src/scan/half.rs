@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use alluvium_base::{InternalIterator, Kind, MergingIterator, Seq};
+use alluvium_base::{InternalIterator, Kind, MergingIterator, Seq, Taken};
 
 use super::Place;
 use crate::Result;
@@ -83,11 +83,11 @@ impl Half {
         }
         let mut flow = ControlFlow::Continue(());
         self.cursor.show_while(place.span.end.as_deref(), |key, value| {
-            if flow.is_break() || key.kind != Kind::Put || key.seq > place.seq {
-                return false;
+            if key.kind != Kind::Put || key.seq > place.seq {
+                return Taken::Left;
             }
             flow = show(key.user_key, value);
-            true
+            if flow.is_break() { Taken::Last } else { Taken::More }
         })?;
         Ok(flow)
     }

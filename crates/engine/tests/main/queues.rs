@@ -1,6 +1,7 @@
 //! Scans over stretches of tombstones: they skip what is known to be dead, and nothing else.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use alluvium::{Background, Db, Persist, Put, Read, Snapshot};
@@ -190,12 +191,15 @@ fn visitors_see_what_iterators_do_in_any_range() {
                 scan
             };
             let expected: Vec<_> = scan().map(Result::unwrap).collect();
+            let enough = 1 + random.below(expected.len() as u64 + 1) as usize;
             let mut shown = Vec::new();
             let show = |key: &[u8], value: &[u8]| {
                 shown.push((key.to_vec().into(), value.to_vec().into()));
-                std::ops::ControlFlow::Continue(())
+                let is_enough = shown.len() == enough;
+                if is_enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             };
             scan().visit(show).unwrap();
+            let expected = &expected[..enough.min(expected.len())];
             assert_eq!(shown, expected, "{range:?} without {front} and {back}");
         }
     }

@@ -1,6 +1,8 @@
 //! Whatever happens to a file's bytes, reads give the same data or an error that names the file.
 
-use alluvium_base::{Error, ErrorKind, FileNumber, Fs, KeyspaceId, Kind, Result, Seq};
+use alluvium_base::{
+    Error, ErrorKind, FileNumber, Fs, InternalIterator, KeyspaceId, Kind, Result, Seq, Taken,
+};
 use alluvium_table::{
     BlockCache, Compression, FilterKind, ReadOptions, Table, TableOptions, hash_key,
 };
@@ -116,6 +118,34 @@ fn damage_after_opening_is_noticed_by_each_read() {
     assert!(walk(&mut table.iter(ReadOptions::default())).is_err());
     disk.replace(&good);
     table.verify().expect("whole again");
+}
+
+/// Whoever has enough at the end of a block is not told what is wrong with the next.
+#[test]
+fn nothing_is_read_beyond_what_was_asked_for() {
+    let disk = Disk::new();
+    let entries: Vec<_> = (0..40).map(|i| Owned::put(&format!("{i:04}"), 5, b"12345678")).collect();
+    disk.build(&entries, &options(FILTERS[1], Compression::Lz4));
+    let good = disk.bytes();
+    let table = disk.open(BlockCache::new(0)).unwrap();
+    let show = |enough: usize| {
+        disk.replace(&good);
+        let mut cursor = table.iter(ReadOptions::default());
+        cursor.seek_to_first().expect("it is whole");
+        disk.replace(&good[..10]);
+        let mut count = 0;
+        let shown = cursor.show_while(None, |_, _| {
+            count += 1;
+            if count == enough { Taken::Last } else { Taken::More }
+        });
+        (count, shown)
+    };
+    let (in_first_block, shown) = show(usize::MAX);
+    shown.expect_err("the second block is cut off");
+    assert!(in_first_block > 1 && in_first_block < entries.len());
+    let (count, shown) = show(in_first_block);
+    assert_eq!(count, in_first_block);
+    shown.expect("the first block is in memory");
 }
 
 /// Blocks carry their place in their checksum: two good blocks exchanged are two bad ones.

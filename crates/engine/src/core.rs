@@ -160,8 +160,8 @@ impl Core {
     /// that the edit, which succeeds, was followed by.
     pub(crate) fn apply(&self, manifest: &mut Manifest, mut edit: VersionEdit) -> Result<()> {
         // So that a log that is cut short, or lost, is noticed.
-        edit.log = Some(self.wal.active());
-        edit.log_first = Some(self.wal.first_needed(flushed_by(manifest.state(), Some(&edit))));
+        let needed = self.wal.needed(flushed_by(manifest.state(), Some(&edit)));
+        (edit.log_first, edit.log) = (Some(*needed.start()), Some(*needed.end()));
         let before = manifest.number();
         manifest.apply(edit).inspect_err(|error| {
             let is_forgiven = is_planted(Bug::ManifestGoesOnBehindGarbage);

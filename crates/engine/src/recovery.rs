@@ -210,8 +210,8 @@ pub(crate) fn keyspace_options(
 /// Has the manifest know the log segment that must be there from now on, and which are garbage.
 fn name_log(manifest: &mut Manifest, wal: &Wal, clock: &dyn Clock) -> Result<()> {
     let mut edit = VersionEdit::new(Cause::Recovery, clock.now_ms());
-    edit.log = Some(wal.active());
-    edit.log_first = Some(wal.first_needed(flushed_by(manifest.state(), None)));
+    let needed = wal.needed(flushed_by(manifest.state(), None));
+    (edit.log_first, edit.log) = (Some(*needed.start()), Some(*needed.end()));
     manifest.apply(edit)
 }
 

@@ -5,6 +5,7 @@
 //! in any order: what comes back after a power cut is not looked at.
 
 use std::io;
+use std::ops::RangeInclusive;
 
 use alluvium_base::sync::atomic::Ordering;
 use alluvium_base::{Error, FileName, FileNumber, Result, Seq};
@@ -31,12 +32,19 @@ impl Wal {
         self.shared.cursor.lock().segment.number
     }
 
-    /// The first segment with a record beyond `flushed`, or the active one: those before it are
-    /// garbage once everything up to there is durable elsewhere.
-    pub fn first_needed(&self, flushed: Seq) -> FileNumber {
+    /// From the first segment with a record beyond `flushed`, or else the active one, to the active one, as of
+    /// one moment: asked for one after the other, the active one could be a segment that is garbage by then.
+    /// Those before the first are garbage once everything up to `flushed` is durable elsewhere.
+    pub fn needed(&self, flushed: Seq) -> RangeInclusive<FileNumber> {
         let cursor = self.shared.cursor.lock();
-        let needed = cursor.older.iter().find(|segment| segment.last_seq > flushed);
-        needed.map_or(cursor.segment.number, |segment| segment.number)
+        let active = cursor.segment.number;
+        let first = cursor.older.iter().find(|segment| segment.last_seq > flushed);
+        first.map_or(active, |segment| segment.number)..=active
+    }
+
+    /// Where [`needed`](Self::needed) begins.
+    pub fn first_needed(&self, flushed: Seq) -> FileNumber {
+        *self.needed(flushed).start()
     }
 
     /// Removes every segment before `first`, which is what whoever replays the log will be told, see

@@ -52,6 +52,12 @@ pub trait InternalIterator: Send {
         (self.key_bytes(), self.value_bytes())
     }
 
+    /// Whether the entry was found in a cache, as opposed to read from disk: a hint, for whoever decides
+    /// what is worth keeping. Requires [`is_valid`](Self::is_valid).
+    fn is_cached(&self) -> bool {
+        false
+    }
+
     /// Moves to the first entry.
     fn seek_to_first(&mut self) -> Result<()>;
 
@@ -109,6 +115,9 @@ impl<I: InternalIterator + ?Sized> InternalIterator for Box<I> {
     }
     fn entry_bytes(&self) -> (Bytes, Bytes) {
         (**self).entry_bytes()
+    }
+    fn is_cached(&self) -> bool {
+        (**self).is_cached()
     }
     fn seek_to_first(&mut self) -> Result<()> {
         (**self).seek_to_first()

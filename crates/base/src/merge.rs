@@ -208,6 +208,11 @@ impl<I: InternalIterator> InternalIterator for MergingIterator<I> {
         self.sources[self.heap[0].source].entry_bytes()
     }
 
+    #[inline]
+    fn is_cached(&self) -> bool {
+        self.sources[self.heap[0].source].is_cached()
+    }
+
     fn seek_to_first(&mut self) -> Result<()> {
         self.seek_all(Direction::Forward, InternalIterator::seek_to_first)
     }

@@ -27,7 +27,9 @@ use alluvium_base::{
     Result, Seq,
 };
 use alluvium_manifest::TableMeta;
-use alluvium_table::{BlockCache, MemoryUse, TableBuilder, TableOptions, TableSummary};
+use alluvium_table::{
+    BlockCache, MemoryUse, TableBuilder, TableOptions, TableSummary, WrittenBlocks,
+};
 
 use crate::below::Below;
 use crate::gc::{Collector, GcContext};
@@ -43,6 +45,8 @@ pub struct Output<'a> {
     pub numbers: &'a FileNumbers,
     /// Whose budget the memory for the writing is taken from.
     pub cache: &'a Arc<BlockCache>,
+    /// Who keeps blocks for when the tables are opened, if anybody does.
+    pub blocks: Option<&'a Arc<WrittenBlocks>>,
     /// The keyspace that the entries are of.
     pub keyspace: KeyspaceId,
     /// How the tables are built.
@@ -182,7 +186,8 @@ impl<'a> Writer<'a> {
             }
             if let Some(survivor) = collector.decide(key, value, begins_key)? {
                 let key = InternalKey::new(key.user_key, survivor.seq, survivor.kind);
-                self.add(key, if survivor.has_value { value } else { &[] })?;
+                let value = if survivor.has_value { value } else { &[] };
+                self.add(key, value, input.is_cached())?;
             }
             let moved = input.next();
             if !is_planted(Bug::InputErrorUnchecked) {
@@ -208,12 +213,13 @@ impl<'a> Writer<'a> {
     }
 
     #[inline]
-    fn add(&mut self, key: InternalKey<'_>, value: &[u8]) -> Result<()> {
+    fn add(&mut self, key: InternalKey<'_>, value: &[u8], is_cached: bool) -> Result<()> {
         let open = match &mut self.open {
             Some(open) => open,
             None => self.open_table()?,
         };
         open.builder.add(key, value)?;
+        open.builder.note_cached(is_cached);
         let bytes = open.builder.estimated_bytes();
         if bytes >= open.reported + REPORT_BYTES {
             let new = bytes - open.reported;
@@ -233,6 +239,9 @@ impl<'a> Writer<'a> {
         let mut builder =
             TableBuilder::new(file, &path, number, output.keyspace, &output.table_options)?;
         builder.charge_to(output.cache.reserve(MemoryUse::Buffers));
+        if let Some(blocks) = output.blocks {
+            builder.keep_blocks(blocks);
+        }
         Ok(self.open.insert(OpenTable { builder, number, reported: 0 }))
     }
 

@@ -11,7 +11,7 @@ use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::sync::atomic::Ordering;
 use alluvium_compaction::{ManualRange, Output, Pick, PickContext, pick, pick_manual_range};
 use alluvium_manifest::{KeyspaceChange, Level, TableMeta, VersionEdit};
-use alluvium_table::{ReadOptions, RunIterator, Table};
+use alluvium_table::{Keep, ReadOptions, RunIterator, Table, WrittenBlocks};
 
 use crate::Result;
 use crate::core::Core;
@@ -101,10 +101,11 @@ impl Core {
 
     fn merge_tables(&self, compaction: &Compaction) -> Result<()> {
         let Compaction { tree, pick } = compaction;
-        let written = self.write_merged(tree, pick)?;
+        let blocks = WrittenBlocks::new(&self.cache, Keep::WhatWasCached);
+        let written = self.write_merged(tree, pick, &blocks)?;
         self.counters.compaction_read(pick.input_bytes());
 
-        self.open_written(tree.id, &written)?;
+        self.open_written(tree.id, &written, &blocks)?;
         if is_planted(Bug::InputsRemovedBeforeEdit) {
             self.remove_tables(pick.numbers());
         }
@@ -157,6 +158,7 @@ impl Core {
         &'a self,
         tree: &TreeView,
         level: Level,
+        blocks: &'a Arc<WrittenBlocks>,
         target_file_size: u64,
         grandparents: &'a [Arc<TableMeta>],
         on_bytes: &'a (dyn Fn(u64) + 'a),
@@ -166,6 +168,7 @@ impl Core {
             dir: &self.dir,
             numbers: &self.numbers,
             cache: &self.cache,
+            blocks: Some(blocks),
             keyspace: tree.id,
             table_options: tree.options.table(level),
             target_file_size,

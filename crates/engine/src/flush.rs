@@ -11,6 +11,7 @@ use alluvium_base::{KeyspaceId, Seq};
 use alluvium_compaction::{Below, write_tables};
 use alluvium_manifest::{Cause, KeyspaceChange, Level, Manifest, TableMeta, VersionEdit};
 use alluvium_memtable::Memtable;
+use alluvium_table::{Keep, WrittenBlocks};
 
 use crate::Result;
 use crate::core::Core;
@@ -42,8 +43,9 @@ impl Core {
             self.sync_to(oldest.log_end)?;
         }
 
-        let written = self.write_memtable(tree, &oldest.memtable)?;
-        self.open_written(id, &written)?;
+        let blocks = WrittenBlocks::new(&self.cache, Keep::IfThereIsRoom);
+        let written = self.write_memtable(tree, &oldest.memtable, &blocks)?;
+        self.open_written(id, &written, &blocks)?;
         let committed = self.commit_flush(id, oldest, &written);
         if committed.is_err() && is_planted(Bug::FailedEditTablesRemoved) {
             self.remove_tables(written.iter().map(|meta| meta.number));
@@ -58,8 +60,15 @@ impl Core {
 
     /// Opens new tables before the edit that names them. If that fails, they are removed: the job
     /// starts over and writes others.
-    pub(crate) fn open_written(&self, id: KeyspaceId, written: &[TableMeta]) -> Result<()> {
-        let opened = written.iter().try_for_each(|meta| self.open_table(id, meta).map(drop));
+    pub(crate) fn open_written(
+        &self,
+        id: KeyspaceId,
+        written: &[TableMeta],
+        blocks: &WrittenBlocks,
+    ) -> Result<()> {
+        let opened = written
+            .iter()
+            .try_for_each(|meta| self.open_table(id, meta).map(|table| table.adopt(blocks)));
         if opened.is_err() {
             self.remove_tables(written.iter().map(|meta| meta.number));
         }
@@ -71,6 +80,7 @@ impl Core {
         &self,
         tree: &TreeView,
         memtable: &Arc<dyn Memtable>,
+        blocks: &Arc<WrittenBlocks>,
     ) -> Result<Vec<TableMeta>> {
         if memtable.is_empty() {
             return Ok(Vec::new());
@@ -81,7 +91,7 @@ impl Core {
             self.counters.flushed(bytes);
             self.let_syncs_pass();
         };
-        let output = self.output(tree, Level(0), FLUSH_TABLE_BYTES, &[], &count);
+        let output = self.output(tree, Level(0), blocks, FLUSH_TABLE_BYTES, &[], &count);
         let written = write_tables(&mut *entries, &gc, Below::everything(), &output);
         let metas = written.inspect_err(|error| self.poison_if_final(error))?;
         tracing::debug!(keyspace = %tree.name, tables = metas.len(), "flushed a memtable");

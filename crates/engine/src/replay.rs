@@ -197,6 +197,7 @@ impl<'a> LogReplay<'a> {
             dir: &self.dir,
             numbers: &self.numbers,
             cache: &self.maker.cache,
+            blocks: None,
             keyspace: id,
             table_options: options.table(Level(0)),
             target_file_size: FLUSH_TABLE_BYTES,

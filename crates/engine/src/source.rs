@@ -59,6 +59,10 @@ impl InternalIterator for Source {
     fn entry_bytes(&self) -> (Bytes, Bytes) {
         each!(self, cursor => cursor.entry_bytes())
     }
+    #[inline]
+    fn is_cached(&self) -> bool {
+        each!(self, cursor => cursor.is_cached())
+    }
     fn seek_to_first(&mut self) -> Result<()> {
         each!(self, cursor => cursor.seek_to_first())
     }

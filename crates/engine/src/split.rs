@@ -18,7 +18,7 @@ use alluvium_base::sync::atomic::{AtomicUsize, Ordering};
 use alluvium_base::{Bytes, MergingIterator};
 use alluvium_compaction::{Below, KeyPart, Output, Pick, write_part};
 use alluvium_manifest::TableMeta;
-use alluvium_table::Table;
+use alluvium_table::{Table, WrittenBlocks};
 
 use crate::Result;
 use crate::core::Core;
@@ -46,18 +46,23 @@ impl Drop for Waiter<'_> {
 
 impl Core {
     /// Writes what survives of a compaction's inputs.
-    pub(crate) fn write_merged(&self, tree: &TreeView, pick: &Pick) -> Result<Vec<TableMeta>> {
+    pub(crate) fn write_merged(
+        &self,
+        tree: &TreeView,
+        pick: &Pick,
+        blocks: &Arc<WrittenBlocks>,
+    ) -> Result<Vec<TableMeta>> {
         let Some(middle) = self.is_worth_splitting(tree, pick).then(|| middle_of(tree, pick))
         else {
-            return self.write_merged_part(tree, pick, KeyPart::ALL);
+            return self.write_merged_part(tree, pick, blocks, KeyPart::ALL);
         };
         let (low, high) = thread::scope(|scope| {
             let part = KeyPart { start: Some(&middle), end: None };
-            let write_high = move || self.write_merged_part(tree, pick, part);
+            let write_high = move || self.write_merged_part(tree, pick, blocks, part);
             let helper = thread::Builder::new().name("alluvium-compact-half".to_owned());
             let helper = helper.spawn_scoped(scope, write_high);
             let part = KeyPart { start: None, end: Some(&middle) };
-            let low = self.write_merged_part(tree, pick, part);
+            let low = self.write_merged_part(tree, pick, blocks, part);
             let high = match helper {
                 Ok(helper) => helper.join().unwrap_or_else(|panic| resume_unwind(panic)),
                 // No thread to be had: then one after the other.
@@ -91,6 +96,7 @@ impl Core {
         &self,
         tree: &TreeView,
         pick: &Pick,
+        blocks: &Arc<WrittenBlocks>,
         part: KeyPart<'_>,
     ) -> Result<Vec<TableMeta>> {
         // The view that was decided on holds all inputs open.
@@ -103,7 +109,8 @@ impl Core {
             self.give_way_to_flushes();
         };
         let target = tree.options.target_file_size;
-        let output: Output<'_> = self.output(tree, pick.to, target, &pick.grandparents, &count);
+        let output: Output<'_> =
+            self.output(tree, pick.to, blocks, target, &pick.grandparents, &count);
         write_part(&mut input, part, &gc, below, &output)
             .inspect_err(|error| self.poison_if_final(error))
     }

@@ -22,6 +22,7 @@ use alluvium_base::sync::atomic::{AtomicBool, Ordering};
 use alluvium_base::{KeyspaceId, Seq};
 use alluvium_manifest::{Cause, KeyspaceChange, Level, TableMeta, VersionEdit};
 use alluvium_memtable::Memtable;
+use alluvium_table::{Keep, WrittenBlocks};
 use alluvium_wal::LogEnd;
 
 use crate::Result;
@@ -121,10 +122,11 @@ impl Core {
     /// Writes every recovered memtable to tables, and opens them.
     fn write_recovered(&self, view: &ReadView) -> Result<Vec<(KeyspaceId, Vec<TableMeta>)>> {
         let mut written = Vec::new();
+        let blocks = WrittenBlocks::new(&self.cache, Keep::IfThereIsRoom);
         let outcome = view.trees().try_for_each(|tree| {
             let Some(memtable) = self.recovered_of(tree) else { return Ok(()) };
-            let metas = self.write_memtable(tree, &memtable.memtable)?;
-            self.open_written(tree.id, &metas)?;
+            let metas = self.write_memtable(tree, &memtable.memtable, &blocks)?;
+            self.open_written(tree.id, &metas, &blocks)?;
             written.push((tree.id, metas));
             Ok(())
         });

@@ -121,6 +121,15 @@ impl Block {
     }
 }
 
+impl Block {
+    /// A copy of a block that was just built, with room for fences.
+    pub(crate) fn built(raw: &[u8]) -> Self {
+        let mut bytes = Vec::with_capacity(raw.len() + expected_fences_bytes(raw, raw.len()));
+        bytes.extend_from_slice(raw);
+        Self::layout(bytes.into()).expect("a builder's block is sound")
+    }
+}
+
 impl<B: Deref<Target = [u8]>> Block<B> {
     /// Validates a block that may hold anything; says what is wrong with it.
     pub(crate) fn parse(bytes: B) -> Result<Self, &'static str> {

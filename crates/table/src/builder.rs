@@ -14,7 +14,7 @@ use alluvium_base::{Bytes, Error, File, FileNumber, InternalKey, KeyspaceId, Kin
 
 use crate::block::tag_of;
 use crate::block_builder::BlockBuilder;
-use crate::cache::Reservation;
+use crate::cache::{ProvisionalSlots, Reservation, WrittenBlocks};
 use crate::filter::{Filter, Hashes};
 use crate::footer::{Footer, MAX_META_BYTES};
 use crate::frame::{FrameWriter, TRAILER_BYTES};
@@ -60,6 +60,10 @@ pub struct TableBuilder {
     separator_room: Vec<u8>,
     /// Who is told how much memory this takes.
     memory: Option<Reservation>,
+    /// Who keeps its blocks, and those kept so far.
+    kept: Option<(Arc<WrittenBlocks>, ProvisionalSlots)>,
+    /// Whether the entry added last comes from a cached block.
+    was_cached: bool,
 }
 
 /// The entry added last.
@@ -94,6 +98,8 @@ impl TableBuilder {
             summary: None,
             separator_room: Vec::new(),
             memory: None,
+            kept: None,
+            was_cached: false,
         })
     }
 
@@ -101,6 +107,17 @@ impl TableBuilder {
     pub fn charge_to(&mut self, memory: Reservation) {
         self.memory = Some(memory);
         self.reserve(0);
+    }
+
+    /// From here on, blocks are kept by `written`, for [`Table::adopt`](crate::Table::adopt).
+    pub fn keep_blocks(&mut self, written: &Arc<WrittenBlocks>) {
+        self.kept = Some((Arc::clone(written), written.begin_table()));
+    }
+
+    /// Says whether the entry added last comes from a cached block: a hint for what to keep.
+    #[inline]
+    pub const fn note_cached(&mut self, was_cached: bool) {
+        self.was_cached = was_cached;
     }
 
     /// Reserves what it takes now and `more` bytes that it is about to.
@@ -201,6 +218,9 @@ impl TableBuilder {
         };
         self.sink.buffer.extend_from_slice(&footer.encode());
         properties.summary.file_size = self.sink.finish()?;
+        if let Some((written, slots)) = self.kept {
+            written.end_table(self.number, slots);
+        }
         Ok(properties.summary)
     }
 
@@ -208,7 +228,12 @@ impl TableBuilder {
     fn cut_block(&mut self, next: Option<&[u8]>) -> Result<()> {
         let offset = self.sink.offset();
         let (frames, out) = (&mut self.frames, &mut self.sink.buffer);
-        self.block.finish(|raw| frames.append_compressed(out, raw, offset));
+        self.block.finish(|raw| {
+            frames.append_compressed(out, raw, offset);
+            if let Some((_, slots)) = &mut self.kept {
+                slots.offer(raw, self.was_cached);
+            }
+        });
         let last = &*self.last.user_key;
         let separator = match next {
             Some(next) if next != last => separator(last, next, &mut self.separator_room),
@@ -264,7 +289,9 @@ struct Sink {
 }
 
 impl Sink {
-    /// Large enough that a call costs nothing beside its copy, small enough to stay in cache.
+    /// Large enough that a call costs nothing beside its copy, small enough to stay in cache. Every
+    /// write but the last begins and ends at a multiple of it: then the system keeps the file in pages of
+    /// this size, and finds them sooner than many small ones (`docs/decisions/0026`).
     const WRITE_BYTES: usize = 256 << 10;
     /// Keeps the final sync short without a call for every write.
     const WRITEBACK_BYTES: u64 = 1 << 20;
@@ -281,10 +308,11 @@ impl Sink {
 
     /// Writes what was gathered if that is enough; answers whether it was.
     fn write_if_full(&mut self) -> Result<bool> {
-        if self.buffer.len() < Self::WRITE_BYTES {
+        let whole = self.buffer.len() - self.buffer.len() % Self::WRITE_BYTES;
+        if whole == 0 {
             return Ok(false);
         }
-        self.write()?;
+        self.write(whole)?;
         let unstarted = self.written - self.started;
         if unstarted >= Self::WRITEBACK_BYTES {
             self.file.start_writeback(self.started, unstarted);
@@ -293,18 +321,19 @@ impl Sink {
         Ok(true)
     }
 
-    fn write(&mut self) -> Result<()> {
+    /// Writes the first `len` bytes of what was gathered.
+    fn write(&mut self, len: usize) -> Result<()> {
         self.file
-            .write_all_at(&self.buffer, self.written)
+            .write_all_at(&self.buffer[..len], self.written)
             .map_err(|error| Error::io("write", &self.path, error))?;
-        self.written += self.buffer.len() as u64;
-        self.buffer.clear();
+        self.written += len as u64;
+        self.buffer.drain(..len);
         Ok(())
     }
 
     /// Writes what is left, syncs, and returns the file's length.
     fn finish(&mut self) -> Result<u64> {
-        self.write()?;
+        self.write(self.buffer.len())?;
         self.file.sync().map_err(|error| Error::io("sync", &self.path, error))?;
         Ok(self.written)
     }

@@ -34,9 +34,12 @@ use crate::block::{Block, End};
 
 mod admission;
 mod reservation;
+mod written;
 
 pub(crate) use admission::MissedBy;
 pub use reservation::{MemoryUse, Reservation};
+pub(crate) use written::ProvisionalSlots;
+pub use written::{Keep, WrittenBlocks};
 
 /// Keeps blocks of many tables in memory, within a budget of bytes.
 #[derive(Debug)]
@@ -259,6 +262,11 @@ impl BlockCache {
         self.budget_bytes.saturating_sub(taken)
     }
 
+    /// Whether a block that is charged so much can be kept and all others, too.
+    fn has_room_for(&self, charge: usize) -> bool {
+        self.ring.lock().used_bytes + charge <= self.room()
+    }
+
     /// Drops blocks until they have room beside what is reserved.
     fn give_up(&self) {
         if self.is_shared {
@@ -302,18 +310,28 @@ impl BlockCache {
     /// Puts a block into slot `index`, unless another thread came first or it is larger than the
     /// whole budget. Drops others to make room.
     pub(crate) fn insert(&self, slots: &Arc<Slots>, index: usize, block: &Block) {
-        let charge = block.len() + OVERHEAD_BYTES;
-        let (Ok(entry_charge), Ok(entry_index)) = (u32::try_from(charge), u32::try_from(index))
-        else {
-            return;
-        };
-        let cached =
-            Arc::new(CachedBlock { block: block.clone(), is_used: AtomicBool::new(false) });
+        let is_used = AtomicBool::new(false);
+        let cached = Arc::new(CachedBlock { block: block.clone(), is_used });
         let mut ring = self.ring.lock();
+        ring.inserted_bytes += self.place(&mut ring, slots, index, cached) as u64;
+    }
+
+    /// The same under the ring's lock: what the block is charged, or 0.
+    fn place(
+        &self,
+        ring: &mut Ring,
+        slots: &Arc<Slots>,
+        index: usize,
+        cached: Arc<CachedBlock>,
+    ) -> usize {
+        let bytes = cached.block.len() + OVERHEAD_BYTES;
+        let (Ok(charge), Ok(entry_index)) = (u32::try_from(bytes), u32::try_from(index)) else {
+            return 0;
+        };
         // Asked for under the lock: whoever reserves more from here on makes room behind us.
-        let Some(others) = self.room().checked_sub(charge) else { return };
+        let Some(others) = self.room().checked_sub(bytes) else { return 0 };
         if slots.peek(index).is_some() {
-            return;
+            return 0;
         }
         let index = if is_planted(Bug::WrongBlockCached) { index / 2 } else { index };
         ring.make_room(others);
@@ -321,12 +339,12 @@ impl BlockCache {
         block_at.store((&raw const *cached).addr(), Ordering::Relaxed);
         tags_at.store(cached.block.tags().as_ptr().addr(), Ordering::Relaxed);
         slots.blocks[index].block.store(Some(cached));
-        slots.charged_bytes.fetch_add(charge, Ordering::Relaxed);
+        slots.charged_bytes.fetch_add(bytes, Ordering::Relaxed);
         slots.block_count.fetch_add(1, Ordering::Relaxed);
-        ring.used_bytes += charge;
-        ring.inserted_bytes += charge as u64;
+        ring.used_bytes += bytes;
         let slots = Arc::downgrade(slots);
-        ring.entries.push_back(RingEntry { slots, index: entry_index, charge: entry_charge });
+        ring.entries.push_back(RingEntry { slots, index: entry_index, charge });
+        bytes
     }
 
     /// Takes back what a closing table was charged. Nobody else may use `slots` any more.

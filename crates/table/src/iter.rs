@@ -27,6 +27,8 @@ pub struct TableIterator {
     at: u32,
     entry: Entry,
     is_valid: bool,
+    /// Whether `block` was found in the cache.
+    is_cached: bool,
     /// The number of `block` in the table.
     block_index: usize,
     table: Arc<Table>,
@@ -43,6 +45,7 @@ impl TableIterator {
             at: 0,
             entry: Entry::NONE,
             is_valid: false,
+            is_cached: false,
             block_index: 0,
             table,
             read,
@@ -73,8 +76,10 @@ impl TableIterator {
     fn load(&mut self, index: usize, direction: Direction) -> Result<Block> {
         if let Some(block) = self.table.cached_block(index, self.read) {
             self.readahead.pass(index);
+            self.is_cached = true;
             return Ok(block);
         }
+        self.is_cached = false;
         let fill_cache = self.read.fill_cache;
         let block = self.readahead.block(self.table.parts(), index, direction, !fill_cache)?;
         self.reserve_readahead();
@@ -158,6 +163,11 @@ impl InternalIterator for TableIterator {
     #[inline]
     fn value_bytes(&self) -> Bytes {
         self.block.value_bytes(&self.entry)
+    }
+
+    #[inline]
+    fn is_cached(&self) -> bool {
+        self.is_cached
     }
 
     fn seek_to_first(&mut self) -> Result<()> {

@@ -54,7 +54,7 @@ mod verify;
 
 pub use alluvium_base::key::hash_key;
 pub use builder::TableBuilder;
-pub use cache::{BlockCache, CacheStats, MemoryUse, Reservation};
+pub use cache::{BlockCache, CacheStats, Keep, MemoryUse, Reservation, WrittenBlocks};
 pub use iter::TableIterator;
 pub use options::{Compression, FilterKind, ReadOptions, TableOptions};
 pub use properties::TableSummary;

@@ -114,6 +114,11 @@ impl InternalIterator for RunIterator {
         self.cursor().entry_bytes()
     }
 
+    #[inline]
+    fn is_cached(&self) -> bool {
+        self.cursor().is_cached()
+    }
+
     fn seek_to_first(&mut self) -> Result<()> {
         self.enter_at_first(0)
     }

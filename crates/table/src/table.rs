@@ -17,7 +17,7 @@ use alluvium_base::key::key_prefix;
 use alluvium_base::{Bytes, Error, File, FileNumber, KeyspaceId, Kind, Result, Seq};
 
 use crate::block::{Block, End, Entry, tag_of};
-use crate::cache::{BlockCache, MemoryUse, MissedBy, Reservation, Slots};
+use crate::cache::{BlockCache, MemoryUse, MissedBy, Reservation, Slots, WrittenBlocks};
 use crate::filter::Filter;
 use crate::footer::Footer;
 use crate::frame::{Payload, TableFile, unpack, unpack_into, with_room_for_fences};
@@ -95,6 +95,11 @@ impl Table {
         });
         table.memory.set(table.memory_bytes());
         Ok(table)
+    }
+
+    /// Takes over what was kept of its blocks while it was written.
+    pub fn adopt(&self, written: &WrittenBlocks) {
+        written.move_to(self.number(), &self.slots);
     }
 
     /// What is in the table.

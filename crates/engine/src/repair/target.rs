@@ -147,6 +147,7 @@ impl Target {
             dir: &self.dir,
             numbers: &self.numbers,
             cache: &BlockCache::new(0),
+            blocks: None,
             keyspace,
             table_options: options.table(Level::BOTTOM),
             target_file_size,

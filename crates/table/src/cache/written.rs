@@ -1,0 +1,122 @@
+//! Blocks of tables that are being written, kept for when those are opened.
+//!
+//! A merge puts a table that nobody has read yet in the place of some that are read all the time: every
+//! reader would begin with misses. And what a flush writes was in memory a moment ago. So whoever writes
+//! a table may keep its blocks, as a cache keeps them, before they are compressed:
+//!
+//! ```text
+//!   builder ──► provisional slots, 256 at a time ──► slots of the open table
+//!                    │                     adopt
+//!                    └─ blocks like any others: charged, and dropped by the hand
+//! ```
+//!
+//! What was kept of a table that is never opened is dropped with its [`WrittenBlocks`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use alluvium_base::FileNumber;
+use alluvium_base::sync::Mutex;
+
+use super::{BlockCache, OVERHEAD_BYTES, Slots};
+use crate::block::Block;
+
+/// Which blocks of new tables are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// All of them, as long as no other block has to go: for what nobody has asked for yet.
+    IfThereIsRoom,
+    /// Those whose last entry comes from a cached block
+    /// ([`is_cached`](alluvium_base::InternalIterator::is_cached)): they take the places of the old ones.
+    WhatWasCached,
+}
+
+/// What is kept of the tables that one flush or compaction writes.
+#[derive(Debug)]
+pub struct WrittenBlocks {
+    cache: Arc<BlockCache>,
+    keep: Keep,
+    /// Of tables that are written and not opened yet.
+    tables: Mutex<BTreeMap<FileNumber, ProvisionalSlots>>,
+}
+
+/// The slots of a table that is being written: nobody knows yet how many there will be.
+#[derive(Debug)]
+pub(crate) struct ProvisionalSlots {
+    cache: Arc<BlockCache>,
+    keep: Keep,
+    pieces: Vec<Arc<Slots>>,
+    /// How many blocks the table has so far, kept or not.
+    count: usize,
+}
+
+/// Slots of a piece: so few that it does not matter that a piece on its way into its table is not charged.
+const PIECE: usize = 256;
+
+impl WrittenBlocks {
+    /// Nothing yet, to be kept in `cache`.
+    pub fn new(cache: &Arc<BlockCache>, keep: Keep) -> Arc<Self> {
+        Arc::new(Self { cache: Arc::clone(cache), keep, tables: Mutex::default() })
+    }
+
+    /// The slots of a new table.
+    pub(crate) fn begin_table(&self) -> ProvisionalSlots {
+        let cache = Arc::clone(&self.cache);
+        ProvisionalSlots { cache, keep: self.keep, pieces: Vec::new(), count: 0 }
+    }
+
+    /// Table `number` is written, and can be opened.
+    pub(crate) fn end_table(&self, number: FileNumber, slots: ProvisionalSlots) {
+        self.tables.lock().insert(number, slots);
+    }
+
+    /// Moves what was kept of table `number` into its own slots.
+    pub(crate) fn move_to(&self, number: FileNumber, slots: &Arc<Slots>) {
+        let provisional = self.tables.lock().remove(&number);
+        if let Some(provisional) = provisional {
+            provisional.move_to(slots);
+        }
+    }
+}
+
+impl ProvisionalSlots {
+    /// The next block of the table, as the file will hold it: keeps it or not. `was_cached` says whether its
+    /// last entry comes from a cached block.
+    pub(crate) fn offer(&mut self, raw: &[u8], was_cached: bool) {
+        let index = self.count;
+        self.count += 1;
+        let is_kept = match self.keep {
+            Keep::IfThereIsRoom => self.cache.has_room_for(raw.len() + OVERHEAD_BYTES),
+            Keep::WhatWasCached => was_cached,
+        };
+        if is_kept {
+            let piece = index / PIECE;
+            self.pieces.resize_with(self.pieces.len().max(piece + 1), || Slots::new(PIECE));
+            let block = Block::built(raw).with_fences();
+            self.cache.insert(&self.pieces[piece], index % PIECE, &block);
+        }
+    }
+
+    /// Moves the blocks into the slots of the open table.
+    fn move_to(mut self, slots: &Arc<Slots>) {
+        debug_assert_eq!(self.count, slots.count(), "a table has as many blocks as were offered");
+        for (first, piece) in (0..).step_by(PIECE).zip(std::mem::take(&mut self.pieces)) {
+            let blocks: Vec<_> =
+                (0..PIECE).map(|index| Option::clone(&piece.peek(index))).collect();
+            self.cache.forget(&piece);
+            drop(piece);
+            for (index, block) in (first..).zip(blocks) {
+                if let Some(block) = block {
+                    // Not inserted anew.
+                    self.cache.place(&mut self.cache.ring.lock(), slots, index, block);
+                }
+            }
+        }
+    }
+}
+
+impl Drop for ProvisionalSlots {
+    fn drop(&mut self) {
+        self.pieces.iter().for_each(|piece| self.cache.forget(piece));
+    }
+}

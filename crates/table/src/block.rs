@@ -262,6 +262,8 @@ impl<B: Deref<Target = [u8]>> Block<B> {
     /// The entry numbered `index` if it is a version of `user_key` that a reader at `at` sees.
     #[inline]
     fn version(&self, index: u32, user_key: &[u8], at: Seq) -> Option<Entry> {
+        // Many entries reach into the next line, which is asked for before the first is there.
+        prefetch(self.bytes[self.offset(index)..].as_ptr().addr().wrapping_add(LINE_BYTES));
         let entry = self.entry(index);
         (self.user_key(&entry) == user_key && entry.seq <= at).then_some(entry)
     }

@@ -13,6 +13,7 @@
 //! | [`fs`] | the only way to a disk, so that a simulated one can take its place |
 //! | [`clock`] | the only way to the time |
 //! | [`memory`] | how much memory the system allows |
+//! | [`priority`] | threads that give way to others |
 //! | [`iterator`] | the cursor that memtables, tables and merges all are |
 //! | [`merge`] | many cursors seen as one |
 //! | [`sync`] | locks and threads, which a model checker can take the place of |
@@ -30,6 +31,7 @@ pub mod key;
 pub mod memory;
 pub mod merge;
 pub mod prefetch;
+pub mod priority;
 pub mod seeded;
 pub mod sync;
 

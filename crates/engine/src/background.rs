@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alluvium_base::KeyspaceId;
+use alluvium_base::priority::give_way;
 use alluvium_base::sync::atomic::Ordering;
 use alluvium_base::sync::thread::{Builder, JoinHandle};
 use alluvium_compaction::next_due_ms;
@@ -29,13 +30,18 @@ pub(crate) fn spawn(core: &Arc<Core>, threads: &mut Vec<JoinHandle<()>>) -> Resu
     };
     start("alluvium-flush".to_owned(), flush_until_stopped)?;
     start("alluvium-durable".to_owned(), Core::serve_callbacks)?;
-    start("alluvium-memory".to_owned(), |core| core.memtables.pool.stock_until_stopped())?;
+    start("alluvium-memory".to_owned(), |core| {
+        // Writers who find nothing touched ahead do it themselves.
+        give_way();
+        core.memtables.pool.stock_until_stopped();
+    })?;
     (0..compactors)
         .try_for_each(|at| start(format!("alluvium-compact-{at}"), compact_until_stopped))
 }
 
 fn flush_until_stopped(core: &Core) {
     let _guard = PoisonOnPanic(core);
+    let _begun = core.schedule.flusher.begin();
     loop {
         let id = {
             let mut schedule = core.schedule.lock();

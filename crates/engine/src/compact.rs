@@ -257,7 +257,7 @@ impl Core {
             while self.step()? {}
             return Ok(());
         }
-        let _waiter = self.waiters.enter();
+        let (_waiter, _hurry) = (self.waiters.enter(), self.schedule.flusher.hurry());
         loop {
             self.check_writable()?;
             let schedule = self.schedule.lock();

@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use alluvium_base::priority::PoliteThread;
 use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::sync::{Condvar, Mutex, MutexGuard};
 use alluvium_base::{FileNumber, KeyspaceId};
@@ -28,6 +29,8 @@ pub(crate) struct Scheduler {
     state: Mutex<Schedule>,
     work: Condvar,
     progress: Condvar,
+    /// Who flushes. Whoever waits for that [hurries](PoliteThread::hurry) them.
+    pub(crate) flusher: PoliteThread,
 }
 
 /// The sorts of background work.
@@ -222,6 +225,7 @@ impl Scheduler {
         patience: u32,
         is_done: impl Fn() -> bool,
     ) -> Result<()> {
+        let _hurry = (job == Job::Flush).then(|| self.flusher.hurry());
         let mut schedule = self.state.lock();
         let before = schedule.failed_runs[job as usize];
         loop {

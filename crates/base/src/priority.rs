@@ -1,0 +1,180 @@
+//! Threads that give way to others, as long as nobody waits for them.
+//!
+//! Where more threads want to run than there are processors, work in the background takes its time from
+//! those it is done for. So it asks for little (the *nice value* of POSIX, which Linux keeps for each
+//! thread), and for as much as anybody once somebody waits for its end. Not every process may raise what
+//! was lowered: where this one may not, its thread is lowered by little.
+//!
+//! All of this is a hint: on other systems than Linux, and where the system refuses, nothing changes.
+
+use crate::sync::Mutex;
+
+/// Nearly nothing beside others: a sixtieth of what they get.
+const LOWEST: i32 = 19;
+/// A third of what others get.
+const LOW: i32 = 5;
+
+/// The priority of one thread in the background.
+#[derive(Debug, Default)]
+pub struct PoliteThread(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// The thread, while it runs and if it can be raised again.
+    thread: Option<os::Thread>,
+    /// How many wait for it.
+    waiting: usize,
+}
+
+/// Somebody waits for the thread, as long as this lives.
+#[derive(Debug)]
+pub struct Hurry<'a>(&'a PoliteThread);
+
+/// The thread is the one that is meant, as long as this lives: kept by the thread itself.
+#[derive(Debug)]
+pub struct Begun<'a>(&'a PoliteThread);
+
+impl PoliteThread {
+    /// Makes the calling thread the one that is meant until what this returns is dropped, and lowers it.
+    pub fn begin(&self) -> Begun<'_> {
+        let mut state = self.0.lock();
+        state.thread = os::lower_self();
+        if let (Some(thread), true) = (&state.thread, state.waiting > 0) {
+            thread.raise();
+        }
+        Begun(self)
+    }
+
+    /// Has the thread run like any other until what this returns is dropped.
+    pub fn hurry(&self) -> Hurry<'_> {
+        let mut state = self.0.lock();
+        state.waiting += 1;
+        if let (Some(thread), 1) = (&state.thread, state.waiting) {
+            thread.raise();
+        }
+        Hurry(self)
+    }
+}
+
+impl Drop for Hurry<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.0.lock();
+        state.waiting -= 1;
+        if let (Some(thread), 0) = (&state.thread, state.waiting) {
+            thread.lower();
+        }
+    }
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        // Its number may be another thread's from here on.
+        self.0.0.lock().thread = None;
+    }
+}
+
+/// Lowers the calling thread for good: for work that others can do without.
+pub fn give_way() {
+    os::lower_self_for_good();
+}
+
+#[cfg(all(target_os = "linux", not(any(loom, shuttle, miri))))]
+mod os {
+    use rustix::process::{Pid, getpriority_process, setpriority_process};
+    use rustix::thread::gettid;
+
+    use super::{LOW, LOWEST};
+
+    /// A thread that was lowered and can be raised again.
+    #[derive(Debug)]
+    pub(super) struct Thread {
+        id: Pid,
+        usual: i32,
+    }
+
+    impl Thread {
+        pub(super) fn raise(&self) {
+            setpriority_process(Some(self.id), self.usual).unwrap_or_default();
+        }
+
+        pub(super) fn lower(&self) {
+            setpriority_process(Some(self.id), LOWEST).unwrap_or_default();
+        }
+    }
+
+    /// Lowers the calling thread; `None` if it cannot be raised again.
+    pub(super) fn lower_self() -> Option<Thread> {
+        let id = gettid();
+        let usual = getpriority_process(Some(id)).ok()?;
+        let lowered = usual.saturating_add(LOW).min(LOWEST);
+        setpriority_process(Some(id), lowered).ok()?;
+        // Whether it may be raised again is seen by trying.
+        setpriority_process(Some(id), usual).ok()?;
+        setpriority_process(Some(id), LOWEST).ok()?;
+        Some(Thread { id, usual })
+    }
+
+    pub(super) fn lower_self_for_good() {
+        setpriority_process(Some(gettid()), LOWEST).unwrap_or_default();
+    }
+}
+
+#[cfg(not(all(target_os = "linux", not(any(loom, shuttle, miri)))))]
+mod os {
+    #[derive(Debug)]
+    pub(super) enum Thread {}
+
+    impl Thread {
+        pub(super) fn raise(&self) {
+            match *self {}
+        }
+
+        pub(super) fn lower(&self) {
+            match *self {}
+        }
+    }
+
+    pub(super) fn lower_self() -> Option<Thread> {
+        None
+    }
+
+    pub(super) fn lower_self_for_good() {}
+}
+
+#[cfg(all(test, target_os = "linux", not(any(loom, shuttle, miri))))]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::thread;
+
+    use rustix::process::getpriority_process;
+    use rustix::thread::gettid;
+
+    use super::*;
+
+    #[test]
+    fn a_thread_is_raised_while_somebody_waits_for_it() {
+        let polite = PoliteThread::default();
+        let usual = getpriority_process(Some(gettid())).expect("a thread has a priority");
+        thread::scope(|scope| {
+            let ((tell, told), (end, ended)) = (channel(), channel::<()>());
+            let polite = &polite;
+            scope.spawn(move || {
+                let _begun = polite.begin();
+                tell.send(gettid()).expect("the test waits");
+                ended.recv().unwrap_err();
+            });
+            let id = told.recv().expect("the thread tells its number");
+            let now = || getpriority_process(Some(id)).expect("it runs");
+            let (lowered, first) = (now(), polite.hurry());
+            assert!(lowered > usual || usual == LOWEST);
+            let is_raised = now() == usual;
+            assert!(is_raised || now() == lowered, "where it may not be raised it stays as it is");
+            let second = polite.hurry();
+            drop(first);
+            assert_eq!(now() == usual, is_raised, "one still waits");
+            drop(second);
+            assert_eq!(now(), lowered);
+            drop(end);
+        });
+    }
+}

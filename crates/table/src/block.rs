@@ -40,8 +40,10 @@ use alluvium_base::prefetch::{LINE_BYTES, prefetch};
 use alluvium_base::{Bytes, InternalKey, Seq, Taken};
 
 mod entry;
+mod fenced;
 
 pub(crate) use entry::Entry;
+pub(crate) use fenced::{expected_fences_bytes, most_fences_bytes};
 
 /// Longest block whose offsets take two bytes.
 pub(crate) const MAX_NARROW_BYTES: usize = u16::MAX as usize;
@@ -100,49 +102,18 @@ impl Block {
     pub(crate) fn is_held(&self) -> bool {
         !self.bytes.is_unique()
     }
-
-    /// The same block with fences: for one that will be sought in often.
-    pub(crate) fn with_fences(self) -> Self {
-        if self.count < FEWEST_FENCED || self.bytes.len() > self.end as usize {
-            return self;
-        }
-        let (first, last) = (self.entry(0), self.entry(self.count - 1));
-        let (first, last) = (self.user_key(&first), self.user_key(&last));
-        let same = first.iter().zip(last).take_while(|(a, b)| a == b).take(MOST_SAME_BYTES).count();
-        let fences_bytes = self.count as usize * FENCE_BYTES + same;
-        let mut fences = Vec::with_capacity(fences_bytes);
-        for index in 0..self.count {
-            // A wrong order, which nobody has checked, makes wrong fences, and no panic.
-            let key = self.user_key(&self.entry(index)).get(same..).unwrap_or_default();
-            fences.extend_from_slice(&fence_of(key).to_le_bytes());
-        }
-        fences.extend_from_slice(&first[..same]);
-        Self { bytes: appended(self.bytes, &fences), ..self }
-    }
-}
-
-impl Block {
-    /// A copy of a block that was just built, with room for fences.
-    pub(crate) fn built(raw: &[u8]) -> Self {
-        let mut bytes = Vec::with_capacity(raw.len() + expected_fences_bytes(raw, raw.len()));
-        bytes.extend_from_slice(raw);
-        Self::layout(bytes.into()).expect("a builder's block is sound")
-    }
 }
 
 impl<B: Deref<Target = [u8]>> Block<B> {
     /// Validates a block that may hold anything; says what is wrong with it.
     pub(crate) fn parse(bytes: B) -> Result<Self, &'static str> {
-        let block = Self::layout(bytes).ok_or("the block's count does not fit its length")?;
+        let block = Self::layout(bytes)?;
         let mut at = 0;
         for index in 0..block.count {
             if block.offset(index) != at {
                 return Err("an offset in the block does not point to its entry");
             }
-            let entry = Entry::decode(&block.bytes, at)
-                .filter(|entry| entry.end <= block.entries_end && entry.is_sound())
-                .ok_or("the block holds something that is no entry")?;
-            at = entry.end as usize;
+            at = block.checked_entry(index)?.end as usize;
         }
         if at != block.entries_end as usize {
             return Err("bytes follow the last entry of the block");
@@ -150,8 +121,35 @@ impl<B: Deref<Target = [u8]>> Block<B> {
         Ok(block)
     }
 
+    /// The entry numbered `index` of a block that was not validated.
+    fn checked_entry(&self, index: u32) -> Result<Entry, &'static str> {
+        Entry::decode(&self.bytes, self.offset(index))
+            .filter(|entry| entry.end <= self.entries_end && entry.is_sound())
+            .ok_or("the block holds something that is no entry")
+    }
+
+    /// [`parse`](Self::parse) and [`find`](Self::find) for a block that is looked into once: of its entries,
+    /// only those are validated that the lookup comes by.
+    pub(crate) fn find_in(
+        bytes: B,
+        user_key: &[u8],
+        tag: u8,
+        at: Seq,
+    ) -> Result<Option<(Self, Entry)>, &'static str> {
+        let block = Self::layout(bytes)?;
+        let found = block.find_tagged(tag, |index| match block.checked_entry(index) {
+            Ok(entry) => block.is_version(&entry, user_key, at).then_some(Ok(entry)),
+            Err(what) => Some(Err(what)),
+        });
+        Ok(found.transpose()?.map(|entry| (block, entry)))
+    }
+
     /// Where the parts of the block lie.
-    fn layout(bytes: B) -> Option<Self> {
+    fn layout(bytes: B) -> Result<Self, &'static str> {
+        Self::layout_of(bytes).ok_or("the block's count does not fit its length")
+    }
+
+    fn layout_of(bytes: B) -> Option<Self> {
         let count_at = u32::try_from(bytes.len()).ok()?.checked_sub(COUNT_BYTES as u32)?;
         let count = Decoder::new(bytes.get(count_at as usize..)?).u32().filter(|&n| n > 0)?;
         let tags_at = count_at.checked_sub(count)?;
@@ -219,21 +217,32 @@ impl<B: Deref<Target = [u8]>> Block<B> {
     /// The newest version of `user_key` at or before `at`; `tag` is the key's tag.
     #[inline]
     pub(crate) fn find(&self, user_key: &[u8], tag: u8, at: Seq) -> Option<Entry> {
+        self.find_tagged(tag, |index| {
+            // Many entries reach into the next line, which is asked for before the first is there.
+            prefetch(self.bytes[self.offset(index)..].as_ptr().addr().wrapping_add(LINE_BYTES));
+            let entry = self.entry(index);
+            self.is_version(&entry, user_key, at).then_some(entry)
+        })
+    }
+
+    /// Shows the numbers of the entries that have this tag to `look`, until that finds something.
+    #[inline]
+    fn find_tagged<R>(&self, tag: u8, look: impl Fn(u32) -> Option<R>) -> Option<R> {
         let (words, rest) = self.tags().as_chunks::<8>();
         let pattern = u64::from_le_bytes([tag; 8]);
         for (word, bytes) in words.iter().enumerate() {
             let mut matches = zero_bytes(u64::from_le_bytes(*bytes) ^ pattern);
             while matches != 0 {
                 let index = word as u32 * 8 + matches.trailing_zeros() / 8;
-                if let Some(entry) = self.version(index, user_key, at) {
-                    return Some(entry);
+                if let Some(found) = look(index) {
+                    return Some(found);
                 }
                 matches &= matches - 1;
             }
         }
         let first = words.len() as u32 * 8;
         let tagged = (first..).zip(rest).filter(|&(_, &byte)| byte == tag);
-        tagged.map(|(index, _)| index).find_map(|index| self.version(index, user_key, at))
+        tagged.map(|(index, _)| index).find_map(look)
     }
 
     /// Asks for the cache line of the first entry that has this tag.
@@ -259,40 +268,10 @@ impl<B: Deref<Target = [u8]>> Block<B> {
         (0..FEW).for_each(|line| prefetch(start + line * LINE_BYTES));
     }
 
-    /// The entry numbered `index` if it is a version of `user_key` that a reader at `at` sees.
+    /// Whether an entry is a version of `user_key` that a reader at `at` sees.
     #[inline]
-    fn version(&self, index: u32, user_key: &[u8], at: Seq) -> Option<Entry> {
-        // Many entries reach into the next line, which is asked for before the first is there.
-        prefetch(self.bytes[self.offset(index)..].as_ptr().addr().wrapping_add(LINE_BYTES));
-        let entry = self.entry(index);
-        (self.user_key(&entry) == user_key && entry.seq <= at).then_some(entry)
-    }
-
-    /// The entries among which the first one at or behind `user_key` is, or behind which it is: all
-    /// of them, unless there are fences.
-    #[inline]
-    fn fenced(&self, user_key: &[u8]) -> Range<u32> {
-        let fences_end = self.end as usize + self.count as usize * FENCE_BYTES;
-        // Without fences, nothing reaches as far.
-        let Some(prefix) = self.bytes.get(fences_end..) else { return 0..self.count };
-        let Some(rest) = user_key.strip_prefix(prefix) else {
-            // It comes before all keys of the block or behind them.
-            let at = if user_key < prefix { 0 } else { self.count };
-            return at..at;
-        };
-        let fence = fence_of(rest);
-        let fences = &self.bytes[self.end as usize..fences_end];
-        if self.count > MOST_COUNTED {
-            return binary_fenced(fences, fence);
-        }
-        // All of them, in no order: the lines are fetched side by side, and no branch is guessed.
-        let (mut before, mut upto) = (0, 0);
-        for other in fences.as_chunks::<FENCE_BYTES>().0 {
-            let other = u32::from_le_bytes(*other);
-            before += u32::from(other < fence);
-            upto += u32::from(other <= fence);
-        }
-        before..upto
+    fn is_version(&self, entry: &Entry, user_key: &[u8], at: Seq) -> bool {
+        self.user_key(entry) == user_key && entry.seq <= at
     }
 
     /// Shows the first entry of each user key from entry number `first` on to `take`, until that leaves one or
@@ -341,63 +320,6 @@ impl<B: Deref<Target = [u8]>> Block<B> {
         }
         low
     }
-}
-
-/// Bytes of a fence.
-const FENCE_BYTES: usize = size_of::<u32>();
-/// A block with fewer entries is sought in without.
-const FEWEST_FENCED: u32 = 4;
-/// How many of the bytes that all keys begin with are kept: where there are more, all fences are the
-/// same, and of no use.
-const MOST_SAME_BYTES: usize = 256;
-/// Up to so many fences are looked at all together.
-const MOST_COUNTED: u32 = 192;
-
-/// `bytes` with `more` behind them: where they are, if nobody else holds them and there is room.
-fn appended(bytes: Bytes, more: &[u8]) -> Bytes {
-    let len = bytes.len() + more.len();
-    match bytes.try_into_mut() {
-        Ok(mut bytes) if bytes.capacity() >= len => {
-            bytes.extend_from_slice(more);
-            bytes.freeze()
-        }
-        Ok(bytes) => [&bytes[..], more].concat().into(),
-        Err(bytes) => [&bytes[..], more].concat().into(),
-    }
-}
-
-/// About how many bytes of memory fences of a block take. Where `frame_end` is the end of its
-/// compressed form, that is nearly certain: LZ4 leaves the last five bytes of what it compresses as
-/// they are, and a block ends with the count of its entries. A wrong guess costs a copy.
-pub(crate) fn expected_fences_bytes(frame_end: &[u8], block_len: usize) -> usize {
-    let count = frame_end.last_chunk().map_or(0, |count| u32::from_le_bytes(*count) as usize);
-    most_fences_bytes(count.min(block_len / 4 / FENCE_BYTES))
-}
-
-/// How many bytes the fences of `count` entries take, where keys have little in common.
-#[inline]
-pub(crate) const fn most_fences_bytes(count: usize) -> usize {
-    const FEW_SAME_BYTES: usize = 16;
-    if count < FEWEST_FENCED as usize { 0 } else { count * FENCE_BYTES + FEW_SAME_BYTES }
-}
-
-/// The first four bytes of what is left of a key, as a number that is in the same order.
-#[inline]
-fn fence_of(rest: &[u8]) -> u32 {
-    if let Some(bytes) = rest.first_chunk() {
-        return u32::from_be_bytes(*bytes);
-    }
-    let mut bytes = [0; FENCE_BYTES];
-    bytes[..rest.len()].copy_from_slice(rest);
-    u32::from_be_bytes(bytes)
-}
-
-/// The entries of a large block that have this fence.
-fn binary_fenced(fences: &[u8], fence: u32) -> Range<u32> {
-    let (fences, _) = fences.as_chunks::<FENCE_BYTES>();
-    let before = fences.partition_point(|other| u32::from_le_bytes(*other) < fence);
-    let same = fences[before..].partition_point(|other| u32::from_le_bytes(*other) == fence);
-    before as u32..(before + same) as u32
 }
 
 /// The high bit of every byte of `word` that is zero, and no other bit.

@@ -1,16 +1,20 @@
 //! Numbers in ascending order, laid out so that a search meets few cache lines.
 //!
 //! A binary search through sixteen thousand numbers looks at fourteen of them, each in a cache line of
-//! its own but for the last few. So every sixty-fourth number stands once more in an array that is
-//! small enough to stay in the processor's cache, and the search begins there:
+//! its own but for the last few. So every sixteenth number stands once more in an array that is
+//! small enough to stay in the processor's cache, and the search begins there. The lines of the one group
+//! that is left are asked for together:
 //!
 //! ```text
 //!   samples     …  12  31  58  70 …                the last of each full group
 //!   numbers     …  58 │ 60 61 64 66 70 │ …         the one group that is left
 //! ```
 
-/// How many numbers there are to a sample: eight cache lines of them.
-const GROUP: usize = 64;
+use alluvium_base::prefetch::{LINE_BYTES, prefetch};
+
+/// How many numbers there are to a sample: two cache lines of them, or three where they do not begin with
+/// one.
+const GROUP: usize = 16;
 
 /// See the module's page.
 #[derive(Debug, Default)]
@@ -38,6 +42,9 @@ impl Fences {
     pub(crate) fn count_less(&self, number: u64) -> usize {
         let start = self.samples.partition_point(|&sample| sample < number) * GROUP;
         let group = &self.numbers[start..self.numbers.len().min(start + GROUP)];
+        for line in 0..size_of::<[u64; GROUP]>() / LINE_BYTES {
+            prefetch(group.as_ptr().addr() + line * LINE_BYTES);
+        }
         start + group.partition_point(|&other| other < number)
     }
 

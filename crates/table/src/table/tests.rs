@@ -1,13 +1,16 @@
 //! Files crafted to mislead: every checksum is right, what it covers is not.
 
-use alluvium_base::{Fs, InternalIterator, InternalKey, MemFs};
+use alluvium_base::{Error, Fs, InternalIterator, InternalKey, MemFs};
 
 use super::*;
 use crate::block_builder::BlockBuilder;
+use crate::filter::Filter;
+use crate::footer::Footer;
 use crate::frame::{FrameWriter, MAX_RAW_BYTES};
 use crate::handle::Handle;
 use crate::index::IndexBuilder;
 use crate::options::{Compression, FilterKind};
+use crate::properties::Properties;
 use crate::{BlockCache, hash_key};
 
 const NUMBER: FileNumber = FileNumber(1);

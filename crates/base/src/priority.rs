@@ -24,6 +24,26 @@ struct State {
     thread: Option<os::Thread>,
     /// How many wait for it.
     waiting: usize,
+    /// Whether its work is urgent though nobody waits.
+    is_urgent: bool,
+}
+
+impl State {
+    /// Brings the thread to the priority that it should have after `change`.
+    fn change(&mut self, change: impl FnOnce(&mut Self)) {
+        let was_hurried = self.is_hurried();
+        change(self);
+        let Some(thread) = &self.thread else { return };
+        match (was_hurried, self.is_hurried()) {
+            (false, true) => thread.raise(),
+            (true, false) => thread.lower(),
+            (false, false) | (true, true) => {}
+        }
+    }
+
+    const fn is_hurried(&self) -> bool {
+        self.waiting > 0 || self.is_urgent
+    }
 }
 
 /// Somebody waits for the thread, as long as this lives.
@@ -39,7 +59,7 @@ impl PoliteThread {
     pub fn begin(&self) -> Begun<'_> {
         let mut state = self.0.lock();
         state.thread = os::lower_self();
-        if let (Some(thread), true) = (&state.thread, state.waiting > 0) {
+        if let (Some(thread), true) = (&state.thread, state.is_hurried()) {
             thread.raise();
         }
         Begun(self)
@@ -47,22 +67,25 @@ impl PoliteThread {
 
     /// Has the thread run like any other until what this returns is dropped.
     pub fn hurry(&self) -> Hurry<'_> {
-        let mut state = self.0.lock();
-        state.waiting += 1;
-        if let (Some(thread), 1) = (&state.thread, state.waiting) {
-            thread.raise();
-        }
+        self.0.lock().change(|state| state.waiting += 1);
         Hurry(self)
+    }
+
+    /// Has the thread run like any other until it is told to [relax](Self::relax): for work that somebody will
+    /// wait for if it takes long.
+    pub fn press(&self) {
+        self.0.lock().change(|state| state.is_urgent = true);
+    }
+
+    /// What was urgent is done.
+    pub fn relax(&self) {
+        self.0.lock().change(|state| state.is_urgent = false);
     }
 }
 
 impl Drop for Hurry<'_> {
     fn drop(&mut self) {
-        let mut state = self.0.0.lock();
-        state.waiting -= 1;
-        if let (Some(thread), 0) = (&state.thread, state.waiting) {
-            thread.lower();
-        }
+        self.0.0.lock().change(|state| state.waiting -= 1);
     }
 }
 
@@ -173,6 +196,11 @@ mod tests {
             drop(first);
             assert_eq!(now() == usual, is_raised, "one still waits");
             drop(second);
+            assert_eq!(now(), lowered);
+            polite.press();
+            drop(polite.hurry());
+            assert_eq!(now() == usual, is_raised, "it is urgent");
+            polite.relax();
             assert_eq!(now(), lowered);
             drop(end);
         });

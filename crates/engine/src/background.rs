@@ -55,6 +55,7 @@ fn flush_until_stopped(core: &Core) {
                     break id;
                 }
                 let nap = schedule.until_retry(Job::Flush, now);
+                core.schedule.flusher.relax();
                 core.schedule.wait_for_work(&mut schedule, Job::Flush, nap);
             }
         };

@@ -215,6 +215,9 @@ impl Core {
             commit.unchecked_bytes = 0;
             if self.wal.live_bytes() > self.max_log_bytes {
                 self.rotate_oldest(commit);
+                // The log grows on until its entries are in tables. Said afterwards: a flusher that finds
+                // nothing to do takes it for done.
+                self.schedule.flusher.press();
             }
         }
         Ok(Room::Made)

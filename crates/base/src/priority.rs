@@ -129,6 +129,7 @@ mod os {
     pub(super) fn lower_self() -> Option<Thread> {
         let id = gettid();
         let usual = getpriority_process(Some(id)).ok()?;
+        // As low as it may stay.
         let lowered = usual.saturating_add(LOW).min(LOWEST);
         setpriority_process(Some(id), lowered).ok()?;
         // Whether it may be raised again is seen by trying.

@@ -94,3 +94,33 @@ fn what_is_done_by_steps_depends_on_writes_alone() {
     assert!(!db.step().unwrap());
     assert_eq!(l0_tables(&db), 3);
 }
+
+/// Neither a flush nor a merge of what is cached makes readers begin anew.
+#[test]
+fn readers_find_new_tables_in_the_cache() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = tiny_builder(dir.path()).open().unwrap();
+    let read_all = || {
+        for n in 0..20_000u32 {
+            assert!(db.get(n.to_be_bytes()).unwrap().is_some());
+        }
+    };
+    for round in 0..3u32 {
+        for n in 0..20_000u32 {
+            db.insert((n * 7919 % 20_000).to_be_bytes(), round.to_be_bytes()).unwrap();
+        }
+    }
+    db.flush().unwrap();
+    db.wait_idle().unwrap();
+    read_all();
+    db.compact().unwrap();
+    read_all();
+    let stats = db.stats().unwrap();
+    let tables: usize = stats.keyspaces[0].levels.iter().map(|level| level.tables.len()).sum();
+    assert!(tables > 1 && stats.cache.misses == 0, "{:?}", stats.cache);
+    drop(db);
+
+    let db = tiny_builder(dir.path()).open().unwrap();
+    db.compact().unwrap();
+    assert_eq!(db.stats().unwrap().cache.used_bytes, 0, "what nobody has read is not kept");
+}

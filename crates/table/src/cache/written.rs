@@ -18,7 +18,7 @@ use std::sync::Arc;
 use alluvium_base::FileNumber;
 use alluvium_base::sync::Mutex;
 
-use super::{BlockCache, OVERHEAD_BYTES, Slots};
+use super::{BlockCache, MemoryUse, OVERHEAD_BYTES, Reservation, Slots};
 use crate::block::Block;
 
 /// Which blocks of new tables are kept.
@@ -45,7 +45,10 @@ pub struct WrittenBlocks {
 pub(crate) struct ProvisionalSlots {
     cache: Arc<BlockCache>,
     keep: Keep,
-    pieces: Vec<Arc<Slots>>,
+    /// `None` where no block was kept.
+    pieces: Vec<Option<Arc<Slots>>>,
+    /// Memory for the pieces.
+    memory: Reservation,
     /// How many blocks the table has so far, kept or not.
     count: usize,
 }
@@ -61,8 +64,8 @@ impl WrittenBlocks {
 
     /// The slots of a new table.
     pub(crate) fn begin_table(&self) -> ProvisionalSlots {
-        let cache = Arc::clone(&self.cache);
-        ProvisionalSlots { cache, keep: self.keep, pieces: Vec::new(), count: 0 }
+        let (cache, memory) = (Arc::clone(&self.cache), self.cache.reserve(MemoryUse::Buffers));
+        ProvisionalSlots { cache, keep: self.keep, pieces: Vec::new(), memory, count: 0 }
     }
 
     /// Table `number` is written, and can be opened.
@@ -90,17 +93,28 @@ impl ProvisionalSlots {
             Keep::WhatWasCached => was_cached,
         };
         if is_kept {
-            let piece = index / PIECE;
-            self.pieces.resize_with(self.pieces.len().max(piece + 1), || Slots::new(PIECE));
             let block = Block::built(raw).with_fences();
-            self.cache.insert(&self.pieces[piece], index % PIECE, &block);
+            let piece = self.piece(index / PIECE);
+            self.cache.insert(&piece, index % PIECE, &block);
         }
+    }
+
+    /// Piece `index`, which is made if there is none yet.
+    fn piece(&mut self, index: usize) -> Arc<Slots> {
+        self.pieces.resize(self.pieces.len().max(index + 1), None);
+        let piece = self.pieces[index].get_or_insert_with(|| {
+            let slots = Slots::new(PIECE);
+            self.memory.set(self.memory.bytes() + slots.memory_bytes());
+            slots
+        });
+        Arc::clone(piece)
     }
 
     /// Moves the blocks into the slots of the open table.
     fn move_to(mut self, slots: &Arc<Slots>) {
         debug_assert_eq!(self.count, slots.count(), "a table has as many blocks as were offered");
         for (first, piece) in (0..).step_by(PIECE).zip(std::mem::take(&mut self.pieces)) {
+            let Some(piece) = piece else { continue };
             let blocks: Vec<_> =
                 (0..PIECE).map(|index| Option::clone(&piece.peek(index))).collect();
             self.cache.forget(&piece);
@@ -117,6 +131,6 @@ impl ProvisionalSlots {
 
 impl Drop for ProvisionalSlots {
     fn drop(&mut self) {
-        self.pieces.iter().for_each(|piece| self.cache.forget(piece));
+        self.pieces.iter().flatten().for_each(|piece| self.cache.forget(piece));
     }
 }

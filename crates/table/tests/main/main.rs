@@ -8,3 +8,4 @@ mod format;
 mod model;
 mod speed;
 mod support;
+mod written;

@@ -212,6 +212,9 @@ impl Core {
             if let Room::WaitFor(cause) = self.keep_within_memory(commit) {
                 return Ok(Room::WaitFor(cause));
             }
+            if self.is_log_far_too_long(&self.view.load()) {
+                return Ok(Room::WaitFor(StallCause::Memtables));
+            }
             commit.unchecked_bytes = 0;
             if self.wal.live_bytes() > self.max_log_bytes {
                 self.rotate_oldest(commit);
@@ -264,6 +267,12 @@ impl Core {
             *tree = tree.with_sorted(waiting, before, &self.memtables);
         });
         self.schedule.notify_work();
+    }
+
+    /// Whether the log has twice the length that it is held to, and a flush will change that.
+    pub(crate) fn is_log_far_too_long(&self, view: &ReadView) -> bool {
+        let is_long = self.wal.live_bytes() > self.max_log_bytes.saturating_mul(2);
+        is_long && view.trees().any(|tree| !tree.immutable.is_empty())
     }
 
     /// Sets aside the memtable that holds back the oldest part of the log.

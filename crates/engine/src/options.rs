@@ -176,7 +176,8 @@ impl Builder {
     }
 
     /// Size of the whole log at which the keyspace that holds back its oldest part is flushed, in
-    /// bytes: an idle keyspace cannot make the log grow without bound. Default 512 MiB.
+    /// bytes: an idle keyspace cannot make the log grow without bound. At twice that, writes wait for the
+    /// flush. Default 512 MiB.
     pub fn max_log_bytes(mut self, bytes: u64) -> Self {
         self.max_log_bytes = bytes;
         self

@@ -258,7 +258,9 @@ fn at_stop_limit(view: &ReadView, cause: StallCause) -> bool {
 fn must_wait(core: &Core, view: &ReadView, cause: StallCause) -> bool {
     match cause {
         StallCause::Memtables => {
-            core.must_free_memory(view) || view.trees().any(|tree| tree.has_no_room())
+            core.must_free_memory(view)
+                || core.is_log_far_too_long(view)
+                || view.trees().any(|tree| tree.has_no_room())
         }
         StallCause::L0Tables | StallCause::Debt => at_stop_limit(view, cause),
         StallCause::Sync => false,

@@ -61,8 +61,8 @@ impl Table {
     /// Opens the table in `file`, which is found at `path` and should be table `number` of
     /// `keyspace`. Its blocks will be kept in `cache`.
     ///
-    /// Everything but the data blocks is read and verified. Fails with [`Error::Corrupt`] on damage
-    /// and when the file is another table, and with [`Error::Version`] on a format that this
+    /// Everything but the data blocks is read and verified. Fails with [`Error::Corrupt`](alluvium_base::Error::Corrupt) on damage
+    /// and when the file is another table, and with [`Error::Version`](alluvium_base::Error::Version) on a format that this
     /// program does not know.
     pub fn open(
         file: Arc<dyn File>,

@@ -32,7 +32,9 @@ pub(crate) fn spawn(core: &Arc<Core>, threads: &mut Vec<JoinHandle<()>>) -> Resu
     start("alluvium-durable".to_owned(), Core::serve_callbacks)?;
     start("alluvium-memory".to_owned(), |core| {
         // Writers who find nothing touched ahead do it themselves.
-        give_way();
+        if core.flushes_give_way {
+            give_way();
+        }
         core.memtables.pool.stock_until_stopped();
     })?;
     (0..compactors)
@@ -41,7 +43,7 @@ pub(crate) fn spawn(core: &Arc<Core>, threads: &mut Vec<JoinHandle<()>>) -> Resu
 
 fn flush_until_stopped(core: &Core) {
     let _guard = PoisonOnPanic(core);
-    let _begun = core.schedule.flusher.begin();
+    let _begun = core.flushes_give_way.then(|| core.schedule.flusher.begin());
     loop {
         let id = {
             let mut schedule = core.schedule.lock();

@@ -51,6 +51,7 @@ pub(crate) struct Core {
     pub(crate) wal: Arc<Wal>,
     pub(crate) default_persist: Persist,
     pub(crate) background: Background,
+    pub(crate) flushes_give_way: bool,
     /// Whether the machine has too few cores for a writer beside a flush and the compactions.
     pub(crate) is_crowded: bool,
     pub(crate) max_log_bytes: u64,

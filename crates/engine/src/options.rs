@@ -84,6 +84,7 @@ pub struct Builder {
     pub(crate) max_copied_log_bytes: u64,
     pub(crate) recovery_budget: Option<Duration>,
     pub(crate) background: Background,
+    pub(crate) flushes_give_way: bool,
     pub(crate) max_manifest_bytes: u64,
 }
 
@@ -106,6 +107,7 @@ impl Builder {
             max_copied_log_bytes: MIB,
             recovery_budget: None,
             background: Background::Threads(if cores > 2 { 2 } else { 1 }),
+            flushes_give_way: true,
             max_manifest_bytes: REWRITE_MIN_BYTES,
         }
     }
@@ -210,6 +212,14 @@ impl Builder {
     /// Who flushes and compacts. Default [`Background::Threads`].
     pub fn background(mut self, background: Background) -> Self {
         self.background = background;
+        self
+    }
+
+    /// Whether flushes run at the lowest priority while nobody waits for one: where threads are more
+    /// than cores, readers and writers come first. On Linux only, and less so in a process that may not
+    /// raise a thread's priority again. Default yes.
+    pub fn flushes_give_way(mut self, give_way: bool) -> Self {
+        self.flushes_give_way = give_way;
         self
     }
 

@@ -81,6 +81,7 @@ pub(crate) fn recover(builder: Builder) -> Result<Core> {
         wal,
         default_persist: builder.default_persist,
         background: builder.background,
+        flushes_give_way: builder.flushes_give_way,
         is_crowded: is_crowded(builder.background),
         max_log_bytes: builder.max_log_bytes,
         memory: builder.memory,

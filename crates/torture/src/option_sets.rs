@@ -30,6 +30,8 @@ pub struct OptionSet {
     pub cache_bytes: u64,
     /// Who flushes and compacts.
     pub background: Background,
+    /// Whether flushes run at the lowest priority. With other threads as urgent, they come in between more often.
+    pub flushes_give_way: bool,
     /// Size from which the manifest is rewritten, in bytes.
     pub max_manifest_bytes: u64,
 }
@@ -57,6 +59,7 @@ impl OptionSet {
             max_copied_log_bytes: if log_mode == LogMode::Buffered { 0 } else { 1 << 20 },
             cache_bytes: 64 << 10,
             background: Background::Manual,
+            flushes_give_way: false,
             max_manifest_bytes: 4 << 10,
         }
     }
@@ -78,6 +81,7 @@ impl OptionSet {
             .max_copied_log_bytes(self.max_copied_log_bytes)
             .log_mode(self.log_mode)
             .background(self.background)
+            .flushes_give_way(self.flushes_give_way)
             .max_manifest_bytes(self.max_manifest_bytes)
     }
 }
@@ -169,7 +173,10 @@ fn everything(with: With<'_>) {
         set.max_log_bytes = 4 << 20;
         set.max_manifest_bytes = 4 << 20;
     });
-    with("a background thread", |set| set.background = Background::Threads(1));
+    with("a background thread", |set| {
+        set.background = Background::Threads(1);
+        set.flushes_give_way = true;
+    });
     with("background threads", |set| set.background = Background::Threads(2));
     with("background threads, small memtables", |set| {
         set.background = Background::Threads(2);

@@ -72,6 +72,7 @@ fn case(case: &Case<'_>) -> Result<(), Failure> {
     let mode = if case.seed.is_multiple_of(2) { LogMode::Mapped } else { LogMode::Buffered };
     let mut set = OptionSet::tiny(mode);
     set.background = Background::Threads(2);
+    set.flushes_give_way = case.seed % 4 == 3;
     set.keyspace.write_buffer_size = SIZES[(case.seed % 5) as usize];
     set.keyspace.l0_trigger = 2;
     // Nobody is to wait for long: what is looked for is what happens at once.

@@ -115,10 +115,21 @@ impl Core {
             tracing::debug!(keyspace = %tree.name, from = %pick.from, to = %pick.to,
                 inputs = pick.inputs.len(), outputs = written.len(), "compacted");
             self.remove_tables(pick.numbers());
+            self.read_noted(&written, &blocks);
         } else {
             self.remove_tables(written.iter().map(|meta| meta.number));
         }
         Ok(())
+    }
+
+    /// Brings into the cache what was there of the inputs, now that those are gone.
+    fn read_noted(&self, written: &[TableMeta], blocks: &WrittenBlocks) {
+        for meta in written {
+            let table = self.tables.lock().get(&meta.number).map(Arc::clone);
+            if let Some(table) = table {
+                table.read_noted(blocks, || self.cancel.load(Ordering::Relaxed));
+            }
+        }
     }
 
     /// On a machine of few cores, a compaction pauses while a memtable is flushed: a writer beside the

@@ -52,6 +52,8 @@ pub(crate) struct Core {
     pub(crate) default_persist: Persist,
     pub(crate) background: Background,
     pub(crate) flushes_give_way: bool,
+    /// How often writers had waited for flushes when the last one began.
+    pub(crate) waits_before_flush: std::sync::atomic::AtomicU64,
     /// Whether the machine has too few cores for a writer beside a flush and the compactions.
     pub(crate) is_crowded: bool,
     pub(crate) max_log_bytes: u64,

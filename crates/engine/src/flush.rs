@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use alluvium_base::seeded::{Bug, is_planted};
+use alluvium_base::sync::atomic::Ordering;
 use alluvium_base::{KeyspaceId, Seq};
 use alluvium_compaction::{Below, write_tables};
 use alluvium_manifest::{Cause, KeyspaceChange, Level, Manifest, TableMeta, VersionEdit};
@@ -43,7 +44,7 @@ impl Core {
             self.sync_to(oldest.log_end)?;
         }
 
-        let blocks = WrittenBlocks::new(&self.cache, Keep::IfThereIsRoom);
+        let blocks = WrittenBlocks::new(&self.cache, self.what_flushes_keep());
         let written = self.write_memtable(tree, &oldest.memtable, &blocks)?;
         self.open_written(id, &written, &blocks)?;
         let committed = self.commit_flush(id, oldest, &written);
@@ -56,6 +57,13 @@ impl Core {
         // The keyspace was dropped meanwhile, or somebody else flushed this memtable.
         self.remove_tables(written.iter().map(|meta| meta.number));
         Ok(())
+    }
+
+    /// To keep blocks takes time, too, which there is none of while writers wait for flushes.
+    fn what_flushes_keep(&self) -> Keep {
+        let waits = self.stalls.waits_for_flushes();
+        let before = self.waits_before_flush.swap(waits, Ordering::Relaxed);
+        if waits == before { Keep::IfThereIsRoom } else { Keep::Nothing }
     }
 
     /// Opens new tables before the edit that names them. If that fails, they are removed: the job

@@ -82,6 +82,7 @@ pub(crate) fn recover(builder: Builder) -> Result<Core> {
         default_persist: builder.default_persist,
         background: builder.background,
         flushes_give_way: builder.flushes_give_way,
+        waits_before_flush: std::sync::atomic::AtomicU64::new(0),
         is_crowded: is_crowded(builder.background),
         max_log_bytes: builder.max_log_bytes,
         memory: builder.memory,

@@ -226,6 +226,11 @@ impl Stalls {
         core.check_writable()
     }
 
+    /// How often a write waited for a flush.
+    pub(crate) fn waits_for_flushes(&self) -> u64 {
+        self.held[StallCause::Memtables as usize].writes.load(Ordering::Relaxed)
+    }
+
     /// Whether writes are slowed at present.
     pub(crate) fn is_slowing(&self) -> bool {
         self.picos_per_byte.load(Ordering::Relaxed) > 0

@@ -263,7 +263,7 @@ impl BlockCache {
     }
 
     /// Whether a block that is charged so much can be kept and all others, too.
-    fn has_room_for(&self, charge: usize) -> bool {
+    pub(crate) fn has_room_for(&self, charge: usize) -> bool {
         self.ring.lock().used_bytes + charge <= self.room()
     }
 

@@ -89,6 +89,22 @@ impl Table {
         written.move_to(self.number(), &self.slots);
     }
 
+    /// Reads the blocks that were noted of it while it was written, and keeps them as long as no other block
+    /// has to go, or until `is_enough`. What cannot be read is left to those who ask for it.
+    pub fn read_noted(&self, written: &WrittenBlocks, is_enough: impl Fn() -> bool) {
+        for index in written.take_noted(self.number()) {
+            let index = index as usize;
+            if is_enough() || !self.cache.has_room_for(self.options().block_size) {
+                return;
+            }
+            if self.slots.peek(index).is_none()
+                && let Ok(block) = self.parts.read_block(index)
+            {
+                self.cache_block(index, &block.with_fences());
+            }
+        }
+    }
+
     /// What is in the table.
     pub fn summary(&self) -> &TableSummary {
         &self.parts.properties.summary

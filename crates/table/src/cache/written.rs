@@ -1,6 +1,6 @@
-//! Blocks of tables that are being written, kept for when those are opened.
+//! Blocks of tables that are being written, for when those are open.
 //!
-//! A merge puts a table that nobody has read yet in the place of some that are read all the time: every
+//! A merge puts tables that nobody has read in the place of some that are read all the time: every
 //! reader would begin with misses. And what a flush writes was in memory a moment ago. So whoever writes
 //! a table may keep its blocks, as a cache keeps them, before they are compressed:
 //!
@@ -9,6 +9,9 @@
 //!                    │                     adopt
 //!                    └─ blocks like any others: charged, and dropped by the hand
 //! ```
+//!
+//! or take note of them, so that they are read once the table is open and the old ones are gone: kept at once
+//! they would push those out while they are of use.
 //!
 //! What was kept of a table that is never opened is dropped with its [`WrittenBlocks`].
 
@@ -21,13 +24,16 @@ use alluvium_base::sync::Mutex;
 use super::{BlockCache, MemoryUse, OVERHEAD_BYTES, Reservation, Slots};
 use crate::block::Block;
 
-/// Which blocks of new tables are kept.
+/// Which blocks of new tables are for the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
-    /// All of them, as long as no other block has to go: for what nobody has asked for yet.
+    /// None.
+    Nothing,
+    /// All of them, kept as long as no other block has to go: for what nobody has asked for yet.
     IfThereIsRoom,
     /// Those whose last entry comes from a cached block
-    /// ([`is_cached`](alluvium_base::InternalIterator::is_cached)): they take the places of the old ones.
+    /// ([`is_cached`](alluvium_base::InternalIterator::is_cached)), to be
+    /// [read](crate::Table::read_noted) in place of the old ones.
     WhatWasCached,
 }
 
@@ -36,7 +42,7 @@ pub enum Keep {
 pub struct WrittenBlocks {
     cache: Arc<BlockCache>,
     keep: Keep,
-    /// Of tables that are written and not opened yet.
+    /// Of tables that are written.
     tables: Mutex<BTreeMap<FileNumber, ProvisionalSlots>>,
 }
 
@@ -49,6 +55,8 @@ pub(crate) struct ProvisionalSlots {
     pieces: Vec<Option<Arc<Slots>>>,
     /// Memory for the pieces.
     memory: Reservation,
+    /// Blocks to be read later.
+    noted: Vec<u32>,
     /// How many blocks the table has so far, kept or not.
     count: usize,
 }
@@ -64,8 +72,14 @@ impl WrittenBlocks {
 
     /// The slots of a new table.
     pub(crate) fn begin_table(&self) -> ProvisionalSlots {
-        let (cache, memory) = (Arc::clone(&self.cache), self.cache.reserve(MemoryUse::Buffers));
-        ProvisionalSlots { cache, keep: self.keep, pieces: Vec::new(), memory, count: 0 }
+        ProvisionalSlots {
+            cache: Arc::clone(&self.cache),
+            keep: self.keep,
+            pieces: Vec::new(),
+            memory: self.cache.reserve(MemoryUse::Buffers),
+            noted: Vec::new(),
+            count: 0,
+        }
     }
 
     /// Table `number` is written, and can be opened.
@@ -75,10 +89,17 @@ impl WrittenBlocks {
 
     /// Moves what was kept of table `number` into its own slots.
     pub(crate) fn move_to(&self, number: FileNumber, slots: &Arc<Slots>) {
-        let provisional = self.tables.lock().remove(&number);
-        if let Some(provisional) = provisional {
+        if let Some(provisional) = self.tables.lock().get_mut(&number) {
             provisional.move_to(slots);
         }
+    }
+
+    /// The blocks of table `number` that are to be read, and are not noted any more.
+    pub(crate) fn take_noted(&self, number: FileNumber) -> Vec<u32> {
+        let provisional = self.tables.lock().remove(&number);
+        provisional
+            .map(|mut provisional| std::mem::take(&mut provisional.noted))
+            .unwrap_or_default()
     }
 }
 
@@ -88,14 +109,14 @@ impl ProvisionalSlots {
     pub(crate) fn offer(&mut self, raw: &[u8], was_cached: bool) {
         let index = self.count;
         self.count += 1;
-        let is_kept = match self.keep {
-            Keep::IfThereIsRoom => self.cache.has_room_for(raw.len() + OVERHEAD_BYTES),
-            Keep::WhatWasCached => was_cached,
-        };
-        if is_kept {
-            let block = Block::built(raw).with_fences();
-            let piece = self.piece(index / PIECE);
-            self.cache.insert(&piece, index % PIECE, &block);
+        match self.keep {
+            Keep::IfThereIsRoom if self.cache.has_room_for(raw.len() + OVERHEAD_BYTES) => {
+                let block = Block::built(raw).with_fences();
+                let piece = self.piece(index / PIECE);
+                self.cache.insert(&piece, index % PIECE, &block);
+            }
+            Keep::WhatWasCached if was_cached => self.noted.extend(u32::try_from(index)),
+            Keep::Nothing | Keep::IfThereIsRoom | Keep::WhatWasCached => {}
         }
     }
 
@@ -111,7 +132,7 @@ impl ProvisionalSlots {
     }
 
     /// Moves the blocks into the slots of the open table.
-    fn move_to(mut self, slots: &Arc<Slots>) {
+    fn move_to(&mut self, slots: &Arc<Slots>) {
         debug_assert_eq!(self.count, slots.count(), "a table has as many blocks as were offered");
         for (first, piece) in (0..).step_by(PIECE).zip(std::mem::take(&mut self.pieces)) {
             let Some(piece) = piece else { continue };
@@ -126,6 +147,7 @@ impl ProvisionalSlots {
                 }
             }
         }
+        self.memory.set(0);
     }
 }
 

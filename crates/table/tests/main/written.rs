@@ -79,18 +79,34 @@ fn new_blocks_that_nobody_asked_for_push_out_nothing() {
 }
 
 #[test]
-fn what_was_cached_is_cached_again_and_takes_the_place_of_others() {
-    let (disk, cache) = (Disk::new(), BlockCache::new(200_000));
+fn what_was_cached_is_read_once_its_table_is_open_and_there_is_room() {
+    let (disk, cache) = (Disk::new(), BlockCache::new(300_000));
+    let old_disk = Disk::new();
     let old = WrittenBlocks::new(&cache, Keep::IfThereIsRoom);
-    write(&Disk::new(), &old, |_| true);
+    write(&old_disk, &old, |_| true);
+    let old_table = old_disk.open(Arc::clone(&cache)).unwrap();
+    old_table.adopt(&old);
+    let full = cache.stats().used_bytes;
     let new = WrittenBlocks::new(&cache, Keep::WhatWasCached);
     write(&disk, &new, |i| i < ENTRIES / 4);
     let table = disk.open(Arc::clone(&cache)).unwrap();
     table.adopt(&new);
-    assert!(cache.stats().evictions > 0 && cache.stats().used_bytes <= 200_000);
+    assert_eq!(cache.stats().used_bytes, full, "the old blocks are of use until they are replaced");
+    drop(old_table);
+    table.read_noted(&new, || false);
     assert!((0..ENTRIES / 4 - 10).all(|i| get(&table, i)));
-    assert_eq!(cache.stats().misses, 0);
+    assert_eq!((cache.stats().misses, cache.stats().evictions), (0, 0));
     assert!(get(&table, ENTRIES / 4 + 10) && cache.stats().misses == 1);
+
+    // Not while others need the room, nor when it is enough.
+    for (room, is_enough) in [(0, false), (300_000, true)] {
+        let (disk, cache) = (Disk::new(), BlockCache::new(room));
+        let new = WrittenBlocks::new(&cache, Keep::WhatWasCached);
+        write(&disk, &new, |_| true);
+        let table = disk.open(Arc::clone(&cache)).unwrap();
+        table.read_noted(&new, || is_enough);
+        assert_eq!(cache.stats().inserted_bytes, 0);
+    }
 }
 
 #[test]

@@ -47,10 +47,13 @@ impl Core {
         let blocks = WrittenBlocks::new(&self.cache, self.what_flushes_keep());
         let written = self.write_memtable(tree, &oldest.memtable, &blocks)?;
         self.open_written(id, &written, &blocks)?;
+        // Others wait for the locks that this takes.
+        let hurry = self.schedule.flusher.hurry();
         let committed = self.commit_flush(id, oldest, &written);
         if committed.is_err() && is_planted(Bug::FailedEditTablesRemoved) {
             self.remove_tables(written.iter().map(|meta| meta.number));
         }
+        drop(hurry);
         if committed? {
             return Ok(());
         }

@@ -72,13 +72,13 @@ fn case(case: &Case<'_>) -> Result<(), Failure> {
     let mode = if case.seed.is_multiple_of(2) { LogMode::Mapped } else { LogMode::Buffered };
     let mut set = OptionSet::tiny(mode);
     set.background = Background::Threads(2);
-    set.flushes_give_way = case.seed % 4 == 3;
     set.keyspace.write_buffer_size = SIZES[(case.seed % 5) as usize];
     set.keyspace.l0_trigger = 2;
     // Nobody is to wait for long: what is looked for is what happens at once.
     set.keyspace.max_write_buffers = 16;
     set.keyspace.l0_slowdown = 200;
     set.keyspace.l0_stop = 400;
+    set.max_log_bytes = 1 << 20;
     let _watchdog = Watchdog::new();
     race(case, &set)?;
     queue::heads(case, &set)?;

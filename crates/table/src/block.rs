@@ -43,7 +43,7 @@ mod entry;
 mod fenced;
 
 pub(crate) use entry::Entry;
-pub(crate) use fenced::{expected_fences_bytes, most_fences_bytes};
+pub(crate) use fenced::{count_of, expected_fences_bytes, most_fences_bytes};
 
 /// Longest block whose offsets take two bytes.
 pub(crate) const MAX_NARROW_BYTES: usize = u16::MAX as usize;

@@ -90,8 +90,12 @@ fn appended(bytes: Bytes, more: &[u8]) -> Bytes {
 /// compressed form, that is nearly certain: LZ4 leaves the last five bytes of what it compresses as
 /// they are, and a block ends with the count of its entries. A wrong guess costs a copy.
 pub(crate) fn expected_fences_bytes(frame_end: &[u8], block_len: usize) -> usize {
-    let count = frame_end.last_chunk().map_or(0, |count| u32::from_le_bytes(*count) as usize);
-    most_fences_bytes(count.min(block_len / 4 / FENCE_BYTES))
+    most_fences_bytes((count_of(frame_end) as usize).min(block_len / 4 / FENCE_BYTES))
+}
+
+/// The number that these bytes end with, as a block does with the count of its entries; 0 if they are too few.
+pub(crate) fn count_of(end: &[u8]) -> u32 {
+    end.last_chunk().map_or(0, |count| u32::from_le_bytes(*count))
 }
 
 /// How many bytes the fences of `count` entries take, where keys have little in common.

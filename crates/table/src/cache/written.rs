@@ -22,14 +22,14 @@ use alluvium_base::FileNumber;
 use alluvium_base::sync::Mutex;
 
 use super::{BlockCache, MemoryUse, OVERHEAD_BYTES, Reservation, Slots};
-use crate::block::Block;
+use crate::block::{Block, count_of};
 
 /// Which blocks of new tables are for the cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
     /// None.
     Nothing,
-    /// All of them, kept as long as no other block has to go: for what nobody has asked for yet.
+    /// All of several entries, kept as long as no other block has to go: for what nobody has asked for yet.
     IfThereIsRoom,
     /// Those whose last entry comes from a cached block
     /// ([`is_cached`](alluvium_base::InternalIterator::is_cached)), to be
@@ -60,6 +60,10 @@ pub(crate) struct ProvisionalSlots {
     /// How many blocks the table has so far, kept or not.
     count: usize,
 }
+
+/// A block of fewer entries is not kept though there is room: to copy it and to touch memory for it takes
+/// as long as for a block of many, so a load of large values would take half as long again.
+const FEWEST_ENTRIES: u32 = 8;
 
 /// Slots of a piece: so few that it does not matter that a piece on its way into its table is not charged.
 const PIECE: usize = 256;
@@ -110,7 +114,10 @@ impl ProvisionalSlots {
         let index = self.count;
         self.count += 1;
         match self.keep {
-            Keep::IfThereIsRoom if self.cache.has_room_for(raw.len() + OVERHEAD_BYTES) => {
+            Keep::IfThereIsRoom
+                if count_of(raw) >= FEWEST_ENTRIES
+                    && self.cache.has_room_for(raw.len() + OVERHEAD_BYTES) =>
+            {
                 let block = Block::built(raw).with_fences();
                 let piece = self.piece(index / PIECE);
                 self.cache.insert(&piece, index % PIECE, &block);

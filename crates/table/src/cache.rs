@@ -262,9 +262,9 @@ impl BlockCache {
         self.budget_bytes.saturating_sub(taken)
     }
 
-    /// Whether a block that is charged so much can be kept and all others, too.
-    pub(crate) fn has_room_for(&self, charge: usize) -> bool {
-        self.ring.lock().used_bytes + charge <= self.room()
+    /// Whether a block of about so many bytes can be kept and all others, too.
+    pub(crate) fn has_room_for(&self, block_bytes: usize) -> bool {
+        self.ring.lock().used_bytes + block_bytes + OVERHEAD_BYTES <= self.room()
     }
 
     /// Drops blocks until they have room beside what is reserved.

@@ -94,7 +94,7 @@ impl Table {
     pub fn read_noted(&self, written: &WrittenBlocks, is_enough: impl Fn() -> bool) {
         for index in written.take_noted(self.number()) {
             let index = index as usize;
-            if is_enough() || !self.cache.has_room_for(self.options().block_size) {
+            if is_enough() || !self.cache.has_room_for(self.about_bytes(index)) {
                 return;
             }
             if self.slots.peek(index).is_none()
@@ -244,10 +244,14 @@ impl Table {
 
     /// Whether block `index`, which was missed, is worth keeping: see `cache::admission`.
     pub(crate) fn admits(&self, index: usize, by: MissedBy) -> bool {
-        let read_bytes = self.parts.index.handle(index).len as usize;
-        // A larger one is not worth a copy of what is found in it.
-        read_bytes > scratch::MOST_BYTES
-            || self.cache.admits(&self.slots, index, read_bytes.max(self.options().block_size), by)
+        // A large one is not worth a copy of what is found in it.
+        self.parts.index.handle(index).len as usize > scratch::MOST_BYTES
+            || self.cache.admits(&self.slots, index, self.about_bytes(index), by)
+    }
+
+    /// About how many bytes block `index` takes in memory.
+    fn about_bytes(&self, index: usize) -> usize {
+        (self.parts.index.handle(index).len as usize).max(self.options().block_size)
     }
 
     /// Block `index` if it is cached.

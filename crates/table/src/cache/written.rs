@@ -21,7 +21,7 @@ use std::sync::Arc;
 use alluvium_base::FileNumber;
 use alluvium_base::sync::Mutex;
 
-use super::{BlockCache, MemoryUse, OVERHEAD_BYTES, Reservation, Slots};
+use super::{BlockCache, MemoryUse, Reservation, Slots};
 use crate::block::{Block, count_of};
 
 /// Which blocks of new tables are for the cache.
@@ -115,8 +115,7 @@ impl ProvisionalSlots {
         self.count += 1;
         match self.keep {
             Keep::IfThereIsRoom
-                if count_of(raw) >= FEWEST_ENTRIES
-                    && self.cache.has_room_for(raw.len() + OVERHEAD_BYTES) =>
+                if count_of(raw) >= FEWEST_ENTRIES && self.cache.has_room_for(raw.len()) =>
             {
                 let block = Block::built(raw).with_fences();
                 let piece = self.piece(index / PIECE);

@@ -60,7 +60,7 @@ pub struct TableBuilder {
     separator_room: Vec<u8>,
     /// Who is told how much memory this takes.
     memory: Option<Reservation>,
-    /// Who keeps its blocks, and those kept so far.
+    /// Who keeps or notes its blocks, and those kept or noted so far.
     kept: Option<(Arc<WrittenBlocks>, ProvisionalSlots)>,
     /// Whether the entry added last comes from a cached block.
     was_cached: bool,
@@ -109,7 +109,8 @@ impl TableBuilder {
         self.reserve(0);
     }
 
-    /// From here on, blocks are kept by `written`, for [`Table::adopt`](crate::Table::adopt).
+    /// From here on, blocks are kept or noted by `written`, as that is told to: for
+    /// [`Table::adopt`](crate::Table::adopt) and [`Table::read_noted`](crate::Table::read_noted).
     pub fn keep_blocks(&mut self, written: &Arc<WrittenBlocks>) {
         self.kept = Some((Arc::clone(written), written.begin_table()));
     }

@@ -64,9 +64,15 @@ impl Wal {
             let mut cursor = self.shared.cursor.lock();
             cursor.older.remove(0);
             // What nobody needs need not be written to the disk either.
-            cursor.unsynced.retain(|unsynced| unsynced.number != number);
+            let unsynced = std::mem::take(&mut cursor.unsynced);
+            let (removed, rest) = unsynced.into_iter().partition(|file| file.number == number);
+            cursor.unsynced = rest;
             let live_bytes = cursor.live_bytes();
             self.shared.counters.live_bytes.store(live_bytes, Ordering::Relaxed);
+            drop(cursor);
+            // Behind the lock: the system gives back all memory of a removed file when the last who has it open
+            // lets go of it, which takes milliseconds.
+            drop::<Vec<_>>(removed);
             released.push(number);
         }
         Ok(released)

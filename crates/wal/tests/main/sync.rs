@@ -2,7 +2,8 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Barrier};
+use std::sync::{Arc, Barrier, mpsc};
+use std::time::Duration;
 
 use alluvium_base::fs::{LockGuard, Mapping};
 use alluvium_base::sync::{Condvar, Mutex};
@@ -11,7 +12,7 @@ use alluvium_wal::LogEnd;
 
 use crate::log::{DIR, Found, Log, SMALL};
 
-/// Holds syncs of files back until they are let through.
+/// Holds syncs of files back until they are let through, and closing them if it is told to.
 #[derive(Debug, Default)]
 struct Gate {
     state: Mutex<GateState>,
@@ -21,6 +22,7 @@ struct Gate {
 #[derive(Debug, Default)]
 struct GateState {
     is_closed: bool,
+    holds_closing_files: bool,
     waiting: u64,
     syncs: u64,
 }
@@ -37,12 +39,30 @@ impl Gate {
         state.syncs += 1;
     }
 
+    /// The last who has a file open lets go of it.
+    fn pass_closing(&self) {
+        let mut state = self.state.lock();
+        if state.holds_closing_files {
+            state.waiting += 1;
+            self.changed.notify_all();
+            while state.holds_closing_files {
+                self.changed.wait(&mut state);
+            }
+            state.waiting -= 1;
+        }
+    }
+
     fn close(&self) {
         self.state.lock().is_closed = true;
     }
 
+    fn hold_closing_files(&self) {
+        self.state.lock().holds_closing_files = true;
+    }
+
     fn open(&self) {
-        self.state.lock().is_closed = false;
+        let mut state = self.state.lock();
+        (state.is_closed, state.holds_closing_files) = (false, false);
         self.changed.notify_all();
     }
 
@@ -131,6 +151,12 @@ impl File for GatedFile {
     }
     fn map(&self, len: usize) -> io::Result<Box<dyn Mapping>> {
         self.inner.map(len)
+    }
+}
+
+impl Drop for GatedFile {
+    fn drop(&mut self) {
+        self.gate.pass_closing();
     }
 }
 
@@ -248,4 +274,32 @@ fn an_end_beyond_the_log_means_all_of_it() {
     assert_eq!((log.wal.synced(), log.wal.sync_count()), (end, 1));
     assert_eq!(log.writer.end(), end);
     assert_eq!(log.wal.appended_bytes(), end.0);
+}
+
+/// Writers waited, every half second and four times three milliseconds each, for the system to take
+/// back the pages of removed segments: the last handle of each was dropped under the cursor's lock.
+#[test]
+fn writers_go_on_while_removed_segments_are_closed() {
+    let (_fs, gate, mut log) = gated_log(1 << 10);
+    for _ in 0..8 {
+        log.append(500).unwrap();
+    }
+    let wal = log.wal.clone();
+    assert!(wal.segments().len() > 2);
+    gate.hold_closing_files();
+    let releasing = std::thread::spawn(move || wal.release(wal.active()));
+    gate.wait_until_someone_waits();
+    let (tell, told) = mpsc::channel();
+    let appending = std::thread::spawn(move || {
+        log.append(10).unwrap();
+        tell.send(()).unwrap();
+        log
+    });
+    // Not how long it takes, but whether it waits for what nobody lets through.
+    let has_appended = told.recv_timeout(Duration::from_mins(1));
+    gate.open();
+    has_appended.expect("appending waits until a removed file is closed");
+    let released = releasing.join().unwrap().unwrap();
+    assert!(!released.is_empty());
+    drop(appending.join().unwrap());
 }

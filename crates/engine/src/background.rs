@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alluvium_base::KeyspaceId;
-use alluvium_base::priority::give_way;
 use alluvium_base::sync::atomic::Ordering;
 use alluvium_base::sync::thread::{Builder, JoinHandle};
 use alluvium_compaction::next_due_ms;
@@ -30,13 +29,7 @@ pub(crate) fn spawn(core: &Arc<Core>, threads: &mut Vec<JoinHandle<()>>) -> Resu
     };
     start("alluvium-flush".to_owned(), flush_until_stopped)?;
     start("alluvium-durable".to_owned(), Core::serve_callbacks)?;
-    start("alluvium-memory".to_owned(), |core| {
-        // Writers who find nothing touched ahead do it themselves.
-        if core.flushes_give_way {
-            give_way();
-        }
-        core.memtables.pool.stock_until_stopped();
-    })?;
+    start("alluvium-memory".to_owned(), |core| core.memtables.pool.stock_until_stopped())?;
     (0..compactors)
         .try_for_each(|at| start(format!("alluvium-compact-{at}"), compact_until_stopped))
 }

@@ -73,13 +73,17 @@ const fn few(enough: usize) -> usize {
 
 const LEAF_BYTES: usize = size_of::<Leaf>();
 
+/// Leaves come back by so many: a writer meets the lock less often.
+const RETURNED_AT_ONCE: usize = 256;
+
 impl Stock {
-    /// Has the thread woken, if there is one, that makes more.
-    fn want(&mut self, wanted: &Condvar) {
-        if self.stocking == Stocking::Waiting {
+    /// Asks for more; answers whether the thread that makes it, if there is one, is to be woken.
+    fn want(&mut self) -> bool {
+        let waits = self.stocking == Stocking::Waiting;
+        if waits {
             self.stocking = Stocking::Wanted;
-            wanted.notify_all();
         }
+        waits
     }
 }
 
@@ -99,13 +103,11 @@ impl MemtablePool {
         if capacity < LARGEST_CHUNK_BYTES {
             return Room::new(capacity);
         }
-        let mut stock = self.stock.lock();
-        stock.has_room_takers = true;
-        let room = stock.rooms.pop();
-        if stock.rooms.len() < few(self.enough_rooms()) {
-            stock.want(&self.wanted);
-        }
-        drop(stock);
+        let room = self.take(|stock| {
+            stock.has_room_takers = true;
+            let room = stock.rooms.pop();
+            (room, stock.rooms.len() < few(self.enough_rooms()))
+        });
         let Some(room) = room else { return Room::new(capacity) };
         self.bytes.fetch_sub(LARGEST_CHUNK_BYTES, Ordering::Relaxed);
         room
@@ -113,16 +115,28 @@ impl MemtablePool {
 
     /// An empty leaf.
     pub(crate) fn take_leaf(&self) -> Box<Leaf> {
-        let mut stock = self.stock.lock();
-        let Some(leaf) = stock.leaves.pop() else {
-            drop(stock);
-            return Box::new(Leaf::new());
-        };
-        if stock.leaves.len() < few(self.enough_leaves()) {
-            stock.want(&self.wanted);
-        }
+        let leaf = self.take(|stock| {
+            let leaf = stock.leaves.pop();
+            let are_few = leaf.is_some() && stock.leaves.len() < few(self.enough_leaves());
+            (leaf, are_few)
+        });
+        let Some(leaf) = leaf else { return Box::new(Leaf::new()) };
         self.bytes.fetch_sub(LEAF_BYTES, Ordering::Relaxed);
         leaf
+    }
+
+    /// What `choose` takes from the stock, if anything; it also says whether more is wanted. A writer
+    /// does not wait for whoever is in there: a thread that has to share its processor may hold the
+    /// lock for milliseconds, in which thousands of writes could be made.
+    fn take<T>(&self, choose: impl FnOnce(&mut Stock) -> (Option<T>, bool)) -> Option<T> {
+        let mut stock = self.stock.try_lock()?;
+        let (taken, are_few) = choose(&mut stock);
+        let is_woken = are_few && stock.want();
+        drop(stock);
+        if is_woken {
+            self.wanted.notify_all();
+        }
+        taken
     }
 
     /// Keeps those of the largest size.
@@ -137,14 +151,16 @@ impl MemtablePool {
 
     /// Keeps leaves that nobody needs any more.
     pub(crate) fn keep_leaves(&self, leaves: impl Iterator<Item = Box<Leaf>>) {
-        for mut leaf in leaves {
-            if !self.has_room_for(LEAF_BYTES) {
-                return;
-            }
+        let mut kept = Vec::with_capacity(RETURNED_AT_ONCE);
+        for mut leaf in leaves.take_while(|_| self.has_room_for(LEAF_BYTES)) {
             // Before the lock: it takes its time.
             *leaf = Leaf::new();
-            self.stock.lock().leaves.push(leaf);
+            kept.push(leaf);
+            if kept.len() == RETURNED_AT_ONCE {
+                self.stock.lock().leaves.append(&mut kept);
+            }
         }
+        self.stock.lock().leaves.append(&mut kept);
     }
 
     /// Makes rooms and leaves, and touches their memory, whenever few are left; for a thread of its own.

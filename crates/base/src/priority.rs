@@ -96,11 +96,6 @@ impl Drop for Begun<'_> {
     }
 }
 
-/// Lowers the calling thread for good: for work that others can do without.
-pub fn give_way() {
-    os::lower_self_for_good();
-}
-
 #[cfg(all(target_os = "linux", not(any(loom, shuttle, miri))))]
 mod os {
     use rustix::process::{Pid, getpriority_process, setpriority_process};
@@ -137,10 +132,6 @@ mod os {
         setpriority_process(Some(id), LOWEST).ok()?;
         Some(Thread { id, usual })
     }
-
-    pub(super) fn lower_self_for_good() {
-        setpriority_process(Some(gettid()), LOWEST).unwrap_or_default();
-    }
 }
 
 #[cfg(not(all(target_os = "linux", not(any(loom, shuttle, miri)))))]
@@ -161,8 +152,6 @@ mod os {
     pub(super) fn lower_self() -> Option<Thread> {
         None
     }
-
-    pub(super) fn lower_self_for_good() {}
 }
 
 #[cfg(all(test, target_os = "linux", not(any(loom, shuttle, miri))))]

@@ -13,6 +13,9 @@
 //! through the tags, all in one or two cache lines, and touches only entries whose tag agrees; a
 //! seek does a binary search over the offsets; a step forward begins where the entry ends.
 //!
+//! Offsets, tags and count are the block's *tail*. In files it is never compressed, so that a lookup
+//! that reads a block once unpacks it only up to the entry it is about (see [`partial`]).
+//!
 //! A binary search over entries is a chain of cache misses. So the cache keeps more than the file
 //! does: behind the block, the bytes that all its keys begin with and, for each entry, the next four
 //! bytes of its key, its *fence*. They lie beside offsets and tags, so that a seek looks at a few
@@ -41,9 +44,11 @@ use alluvium_base::{Bytes, InternalKey, Seq, Taken};
 
 mod entry;
 mod fenced;
+mod partial;
 
 pub(crate) use entry::Entry;
 pub(crate) use fenced::{count_of, expected_fences_bytes, most_fences_bytes};
+pub(crate) use partial::PartialBlock;
 
 /// Longest block whose offsets take two bytes.
 pub(crate) const MAX_NARROW_BYTES: usize = u16::MAX as usize;
@@ -53,6 +58,15 @@ pub(crate) const COUNT_BYTES: usize = size_of::<u32>();
 /// How many bytes an offset takes in a block of `raw_bytes`.
 pub(crate) const fn offset_width(raw_bytes: usize) -> usize {
     if raw_bytes <= MAX_NARROW_BYTES { size_of::<u16>() } else { size_of::<u32>() }
+}
+
+/// The length of the tail that a block of `raw_bytes` ends with, whose last bytes are those of `end`; `None`
+/// where a count of no entries, or of too many, stands there.
+pub(crate) fn tail_len(end: &[u8], raw_bytes: usize) -> Option<usize> {
+    let of_each = offset_width(raw_bytes) + size_of::<u8>();
+    let count = count_of(end) as usize;
+    let len = count.checked_mul(of_each)?.checked_add(COUNT_BYTES)?;
+    (count > 0 && len <= raw_bytes).then_some(len)
 }
 
 /// The tag of a key with this hash.
@@ -135,13 +149,13 @@ impl<B: Deref<Target = [u8]>> Block<B> {
         user_key: &[u8],
         tag: u8,
         at: Seq,
-    ) -> Result<Option<(Self, Entry)>, &'static str> {
+    ) -> Result<Option<Entry>, &'static str> {
         let block = Self::layout(bytes)?;
-        let found = block.find_tagged(tag, |index| match block.checked_entry(index) {
+        let found = find_tagged(block.tags(), tag, |index| match block.checked_entry(index) {
             Ok(entry) => block.is_version(&entry, user_key, at).then_some(Ok(entry)),
             Err(what) => Some(Err(what)),
         });
-        Ok(found.transpose()?.map(|entry| (block, entry)))
+        found.transpose()
     }
 
     /// Where the parts of the block lie.
@@ -200,12 +214,12 @@ impl<B: Deref<Target = [u8]>> Block<B> {
 
     #[inline]
     pub(crate) fn user_key(&self, entry: &Entry) -> &[u8] {
-        &self.bytes[entry.key_start as usize..entry.value_start as usize]
+        entry.key_in(&self.bytes)
     }
 
     #[inline]
     pub(crate) fn value(&self, entry: &Entry) -> &[u8] {
-        &self.bytes[entry.value_start as usize..entry.end as usize]
+        entry.value_in(&self.bytes)
     }
 
     /// The tags of all entries.
@@ -217,32 +231,12 @@ impl<B: Deref<Target = [u8]>> Block<B> {
     /// The newest version of `user_key` at or before `at`; `tag` is the key's tag.
     #[inline]
     pub(crate) fn find(&self, user_key: &[u8], tag: u8, at: Seq) -> Option<Entry> {
-        self.find_tagged(tag, |index| {
+        find_tagged(self.tags(), tag, |index| {
             // Many entries reach into the next line, which is asked for before the first is there.
             prefetch(self.bytes[self.offset(index)..].as_ptr().addr().wrapping_add(LINE_BYTES));
             let entry = self.entry(index);
             self.is_version(&entry, user_key, at).then_some(entry)
         })
-    }
-
-    /// Shows the numbers of the entries that have this tag to `look`, until that finds something.
-    #[inline]
-    fn find_tagged<R>(&self, tag: u8, look: impl Fn(u32) -> Option<R>) -> Option<R> {
-        let (words, rest) = self.tags().as_chunks::<8>();
-        let pattern = u64::from_le_bytes([tag; 8]);
-        for (word, bytes) in words.iter().enumerate() {
-            let mut matches = zero_bytes(u64::from_le_bytes(*bytes) ^ pattern);
-            while matches != 0 {
-                let index = word as u32 * 8 + matches.trailing_zeros() / 8;
-                if let Some(found) = look(index) {
-                    return Some(found);
-                }
-                matches &= matches - 1;
-            }
-        }
-        let first = words.len() as u32 * 8;
-        let tagged = (first..).zip(rest).filter(|&(_, &byte)| byte == tag);
-        tagged.map(|(index, _)| index).find_map(look)
     }
 
     /// Asks for the cache line of the first entry that has this tag.
@@ -320,6 +314,26 @@ impl<B: Deref<Target = [u8]>> Block<B> {
         }
         low
     }
+}
+
+/// Shows the numbers of the entries that have this tag to `look`, until that finds something.
+#[inline]
+fn find_tagged<R>(tags: &[u8], tag: u8, mut look: impl FnMut(u32) -> Option<R>) -> Option<R> {
+    let (words, rest) = tags.as_chunks::<8>();
+    let pattern = u64::from_le_bytes([tag; 8]);
+    for (word, bytes) in words.iter().enumerate() {
+        let mut matches = zero_bytes(u64::from_le_bytes(*bytes) ^ pattern);
+        while matches != 0 {
+            let index = word as u32 * 8 + matches.trailing_zeros() / 8;
+            if let Some(found) = look(index) {
+                return Some(found);
+            }
+            matches &= matches - 1;
+        }
+    }
+    let first = words.len() as u32 * 8;
+    let tagged = (first..).zip(rest).filter(|&(_, &byte)| byte == tag);
+    tagged.map(|(index, _)| index).find_map(look)
 }
 
 /// The high bit of every byte of `word` that is zero, and no other bit.

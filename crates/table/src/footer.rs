@@ -22,12 +22,12 @@ use crate::handle::Handle;
 /// | offset | size | field                                                    |
 /// |-------:|-----:|----------------------------------------------------------|
 /// |      0 |   16 | filter handle; length 0: no filter                       |
-/// |     16 |   16 | range-tombstone handle; length 0 in version 1            |
+/// |     16 |   16 | range-tombstone handle; length 0 up to now               |
 /// |     32 |   16 | index handle                                             |
 /// |     48 |   16 | properties handle                                        |
 /// |     64 |    8 | file number                                              |
 /// |     72 |    8 | reserved, zero                                           |
-/// |     80 |    4 | format version, 1                                        |
+/// |     80 |    4 | format version, 2                                        |
 /// |     84 |    4 | CRC-32 of bytes 0 to 84                                  |
 /// |     88 |    8 | magic, `ALUVTABL`                                        |
 ///
@@ -41,8 +41,10 @@ pub(crate) struct Footer {
     pub(crate) number: FileNumber,
 }
 
-/// The format version this program writes and reads.
-pub(crate) const FORMAT_VERSION: u32 = 1;
+/// The format version this program writes. It also reads version 1, in which all of a block is
+/// compressed, its tail too.
+pub(crate) const FORMAT_VERSION: u32 = 2;
+const OLDEST_VERSION: u32 = 1;
 const MAGIC: &[u8; 8] = b"ALUVTABL";
 
 const NUMBER_OFFSET: usize = 4 * Handle::SIZE;
@@ -91,8 +93,8 @@ impl Footer {
         if crc32(&bytes[..CRC_OFFSET]) != crc {
             return Err(corrupt("the footer's checksum does not match".into()));
         }
-        if version != FORMAT_VERSION {
-            return Err(Error::Version { file: path.into(), found: version, supported: "1" });
+        if !(OLDEST_VERSION..=FORMAT_VERSION).contains(&version) {
+            return Err(Error::Version { file: path.into(), found: version, supported: "1 and 2" });
         }
         let footer = Self::fields(bytes).expect("the footer is longer than its fields");
         if footer.number != number {
@@ -127,7 +129,7 @@ impl Footer {
     /// Whether the pieces lie side by side and end where the footer begins.
     fn check_layout(&self, footer_offset: u64) -> Result<(), &'static str> {
         if self.range_tombstones.len != 0 {
-            return Err("version 1 has no range-tombstone block, but the footer names one");
+            return Err("versions 1 and 2 have no range-tombstone block, but the footer names one");
         }
         let pieces = [self.filter, self.range_tombstones, self.index, self.properties];
         if pieces.iter().any(|piece| piece.len > MAX_META_BYTES) {

@@ -9,6 +9,10 @@
 //!         number (u64)
 //! ```
 //!
+//! Of a compressed data block only the entries are. Its tail, which says where they are, stands behind
+//! them as it is: it would hardly shrink, and whoever looks for one entry needs no more of the
+//! others than what stands before that.
+//!
 //! Binding the checksum to file and offset means that a good block in the wrong place does not
 //! verify. The checksum comes first, then the raw length is held against its cap, and only then is
 //! memory taken for it.
@@ -24,7 +28,7 @@ use alluvium_base::seeded::{Bug, is_planted};
 use alluvium_base::{Bytes, Error, File, FileNumber, Result};
 use lz4_flex::block::{CompressTable, compress_into_with_table, get_maximum_output_size};
 
-use crate::block::expected_fences_bytes;
+use crate::block::{expected_fences_bytes, tail_len};
 use crate::handle::Handle;
 use crate::options::Compression;
 
@@ -50,6 +54,30 @@ pub(crate) fn checksum_with_place(covered: Checksum, offset: u64, number: FileNu
     covered.with(&place).finish()
 }
 
+/// What a frame's payload is of its block. The numbers are in files for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Packing {
+    /// The block as it is.
+    Stored = 0,
+    /// All of it, as LZ4: in tables of version 1.
+    Whole = 1,
+    /// The entries of a data block, as LZ4, and its tail as it is.
+    Entries = 2,
+}
+
+impl Packing {
+    /// The packing that has this tag in files.
+    pub(crate) const fn decode(tag: u8) -> Option<Self> {
+        match tag {
+            0 => Some(Self::Stored),
+            1 => Some(Self::Whole),
+            2 => Some(Self::Entries),
+            _ => None,
+        }
+    }
+}
+
 /// Compresses and frames blocks; keeps the compressor's table from block to block.
 pub(crate) struct FrameWriter {
     number: FileNumber,
@@ -71,18 +99,18 @@ impl FrameWriter {
         Self { number, compression, table: CompressTable::small() }
     }
 
-    /// Appends `raw` framed to `out`, compressed if that is asked for and worth it. The frame will
-    /// stand at `offset` of the file.
+    /// Appends `raw`, a data block, framed to `out`, compressed if that is asked for and worth it. The
+    /// frame will stand at `offset` of the file.
     pub(crate) fn append_compressed(&mut self, out: &mut Vec<u8>, raw: &[u8], offset: u64) {
         let start = out.len();
-        let compressed_len = match self.compression {
-            Compression::None => None,
-            Compression::Lz4 => self.compress(out, raw),
+        let is_packed = match self.compression {
+            Compression::None => false,
+            Compression::Lz4 => self.pack(out, raw),
         };
-        out.truncate(start + compressed_len.unwrap_or(0));
-        if compressed_len.is_some() {
-            self.seal(out, start, Compression::Lz4, raw.len(), offset);
+        if is_packed {
+            self.seal(out, start, Packing::Entries, raw.len(), offset);
         } else {
+            out.truncate(start);
             self.append(out, raw, offset);
         }
     }
@@ -91,21 +119,25 @@ impl FrameWriter {
     pub(crate) fn append(&self, out: &mut Vec<u8>, raw: &[u8], offset: u64) {
         let start = out.len();
         out.extend_from_slice(raw);
-        self.seal(out, start, Compression::None, raw.len(), offset);
+        self.seal(out, start, Packing::Stored, raw.len(), offset);
     }
 
-    /// Compresses `raw` behind `out`; the compressed length if that saves at least an eighth.
-    fn compress(&mut self, out: &mut Vec<u8>, raw: &[u8]) -> Option<usize> {
+    /// Appends the packed form of a data block; answers whether that saves at least an eighth.
+    fn pack(&mut self, out: &mut Vec<u8>, raw: &[u8]) -> bool {
+        let Some(tail_len) = tail_len(raw, raw.len()) else { return false };
+        let (entries, tail) = raw.split_at(raw.len() - tail_len);
         let start = out.len();
-        out.resize(start + get_maximum_output_size(raw.len()), 0);
-        let len = compress_into_with_table(raw, &mut out[start..], &mut self.table)
+        out.resize(start + get_maximum_output_size(entries.len()), 0);
+        let len = compress_into_with_table(entries, &mut out[start..], &mut self.table)
             .expect("the output has room for the worst case");
-        (len <= raw.len() - raw.len().div_ceil(8)).then_some(len)
+        out.truncate(start + len);
+        out.extend_from_slice(tail);
+        len + tail_len <= raw.len() - raw.len().div_ceil(8)
     }
 
-    fn seal(&self, out: &mut Vec<u8>, start: usize, tag: Compression, raw: usize, offset: u64) {
+    fn seal(&self, out: &mut Vec<u8>, start: usize, packing: Packing, raw: usize, offset: u64) {
         let raw = u32::try_from(raw).expect("blocks are capped well below 4 GiB");
-        out.push(tag.encode());
+        out.push(packing as u8);
         out.extend_from_slice(&raw.to_le_bytes());
         let crc = checksum(&out[start..], offset, self.number);
         out.extend_from_slice(&crc.to_le_bytes());
@@ -122,42 +154,47 @@ pub(crate) enum Payload {
 }
 
 /// A frame whose checksum is right, and whose claims are possible.
-struct Verified<'a> {
-    payload: &'a [u8],
-    compression: Compression,
+#[derive(Debug)]
+pub(crate) struct Verified<'a> {
+    pub(crate) packing: Packing,
+    /// What is packed, or the block as it is.
+    pub(crate) body: &'a [u8],
+    /// What stands behind the entries, where only those are packed.
+    pub(crate) tail: &'a [u8],
     /// Length of the block once it is unpacked.
     raw: usize,
 }
 
-/// Verifies the frame of file `number` at `offset` and unpacks it.
-pub(crate) fn unpack(frame: &[u8], offset: u64, number: FileNumber) -> Result<Payload, String> {
-    let Verified { payload, compression, raw } = verify(frame, offset, number)?;
-    match compression {
-        Compression::None => Ok(Payload::Stored(0..raw)),
-        Compression::Lz4 => {
-            let mut block = Vec::with_capacity(raw + expected_fences_bytes(payload, raw));
-            block.resize(raw, 0);
-            decompress(payload, &mut block)?;
-            Ok(Payload::Decompressed(block))
-        }
+impl Verified<'_> {
+    /// What `body` yields, in bytes.
+    pub(crate) const fn body_len(&self) -> usize {
+        self.raw - self.tail.len()
+    }
+
+    /// Unpacks the block to the front of `room`, which is overwritten and grows as need be.
+    pub(crate) fn unpack_into<'a>(&self, room: &'a mut Vec<u8>) -> Result<&'a [u8], String> {
+        let block = prefix_of(room, self.raw);
+        let (body, tail) = block.split_at_mut(self.body_len());
+        decompress(self.body, body)?;
+        tail.copy_from_slice(self.tail);
+        Ok(block)
     }
 }
 
-/// The same, where the block is needed for a moment only: it lies in `frame`, or in `room`, which is
-/// overwritten and grows as need be.
-pub(crate) fn unpack_into<'a>(
-    frame: &'a [u8],
-    offset: u64,
-    number: FileNumber,
-    room: &'a mut Vec<u8>,
-) -> Result<&'a [u8], String> {
-    let Verified { payload, compression, raw } = verify(frame, offset, number)?;
-    match compression {
-        Compression::None => Ok(payload),
-        Compression::Lz4 => {
-            let block = prefix_of(room, raw);
-            decompress(payload, block)?;
-            Ok(block)
+/// Verifies the frame of file `number` at `offset` and unpacks it.
+pub(crate) fn unpack(frame: &[u8], offset: u64, number: FileNumber) -> Result<Payload, String> {
+    let verified = verify(frame, offset, number)?;
+    let (raw, body_len) = (verified.raw, verified.body_len());
+    match verified.packing {
+        Packing::Stored => Ok(Payload::Stored(0..raw)),
+        Packing::Whole | Packing::Entries => {
+            // The end of the payload is that of the block, packed or not.
+            let payload = &frame[..frame.len() - TRAILER_BYTES];
+            let mut block = Vec::with_capacity(raw + expected_fences_bytes(payload, raw));
+            block.resize(body_len, 0);
+            decompress(verified.body, &mut block)?;
+            block.extend_from_slice(verified.tail);
+            Ok(Payload::Decompressed(block))
         }
     }
 }
@@ -177,7 +214,12 @@ pub(crate) fn prefix_of(room: &mut Vec<u8>, len: usize) -> &mut [u8] {
     &mut room[..len]
 }
 
-fn verify(frame: &[u8], offset: u64, number: FileNumber) -> Result<Verified<'_>, String> {
+/// Verifies the frame of file `number` at `offset`.
+pub(crate) fn verify(
+    frame: &[u8],
+    offset: u64,
+    number: FileNumber,
+) -> Result<Verified<'_>, String> {
     let payload_len =
         frame.len().checked_sub(TRAILER_BYTES).ok_or("the block is shorter than its trailer")?;
     let (covered, _) = frame.split_at(frame.len() - CRC_BYTES);
@@ -191,21 +233,30 @@ fn verify(frame: &[u8], offset: u64, number: FileNumber) -> Result<Verified<'_>,
     if !is_intact && !is_planted(Bug::BlockUnverified) {
         return Err("the block's checksum does not match".into());
     }
-    let raw = raw as usize;
-    let compression = Compression::decode(tag)
+    let packing = Packing::decode(tag)
         .ok_or_else(|| format!("the block's compression tag {tag} is unknown"))?;
-    match compression {
-        Compression::None if raw != payload_len => {
+    split(payload, packing, raw as usize)
+}
+
+/// Tells what is packed from what is not, and holds what the trailer claims against it.
+pub(crate) fn split(payload: &[u8], packing: Packing, raw: usize) -> Result<Verified<'_>, String> {
+    let tail_len = match packing {
+        Packing::Stored if raw != payload.len() => {
             return Err("the block's raw length is not its length".into());
         }
-        Compression::Lz4
-            if raw > MAX_RAW_BYTES || raw > payload_len.saturating_mul(MAX_LZ4_RATIO) =>
-        {
-            return Err(format!("the block claims {raw} bytes, which is beyond what it can hold"));
-        }
-        Compression::None | Compression::Lz4 => {}
+        Packing::Stored | Packing::Whole => 0,
+        Packing::Entries => tail_len(payload, raw)
+            .filter(|&tail_len| tail_len < payload.len().min(raw))
+            .ok_or("the block's count does not fit its length")?,
+    };
+    let (body, tail) = payload.split_at(payload.len() - tail_len);
+    let is_possible = packing == Packing::Stored
+        || raw <= MAX_RAW_BYTES && raw - tail_len <= body.len().saturating_mul(MAX_LZ4_RATIO);
+    if is_possible {
+        Ok(Verified { packing, body, tail, raw })
+    } else {
+        Err(format!("the block claims {raw} bytes, which is beyond what it can hold"))
     }
-    Ok(Verified { payload, compression, raw })
 }
 
 /// Decompresses `payload`, which must fill `block`.

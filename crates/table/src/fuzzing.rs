@@ -5,8 +5,10 @@
 use alluvium_base::key::hash_key;
 use alluvium_base::{Bytes, Seq};
 
-use crate::block::{Block, Entry, tag_of};
+use crate::block::{Block, Entry, PartialBlock, tag_of, tail_len};
 use crate::filter::Filter;
+use crate::frame::{Packing, split};
+use crate::lz4::SLACK_BYTES;
 use crate::options::FilterKind;
 use crate::table::TableEntry;
 
@@ -47,6 +49,31 @@ impl ParsedBlock {
     fn owned(&self, entry: &Entry) -> TableEntry {
         TableEntry { seq: entry.seq, kind: entry.kind, value: self.0.value_bytes(entry) }
     }
+}
+
+/// The payload of a frame that holds a block, of which the entries are packed; `None` for what is no block.
+pub fn pack(block: &[u8]) -> Option<Vec<u8>> {
+    let (entries, tail) = block.split_at(block.len() - tail_len(block, block.len())?);
+    Some([&lz4_flex::block::compress(entries), tail].concat())
+}
+
+/// What a point lookup finds in a payload that may hold anything and claims to be `raw` bytes of block; up to
+/// a mebibyte. It unpacks no more than it needs.
+pub fn find_in_part(
+    payload: &[u8],
+    raw: usize,
+    user_key: &[u8],
+    at: Seq,
+) -> Result<Option<TableEntry>, String> {
+    let verified = split(payload, Packing::Entries, raw.min(1 << 20))?;
+    let entries_len = verified.body_len();
+    let mut room = vec![0; entries_len + SLACK_BYTES];
+    let partial = PartialBlock::new(verified.body, entries_len, verified.tail);
+    let entry = partial.find(&mut room, user_key, tag_of(hash_key(user_key)), at)?;
+    Ok(entry.map(|entry| {
+        let value = Bytes::copy_from_slice(entry.value_in(&room));
+        TableEntry { seq: entry.seq, kind: entry.kind, value }
+    }))
 }
 
 /// The filter block over some hashes; `None` when the kind asks for no filter.

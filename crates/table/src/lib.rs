@@ -20,7 +20,7 @@
 //! | `builder` | entries in, file out |
 //! | `table`, `iter`, `run` | lookups; a cursor over one table; over many |
 //! | `block`, `block_builder` | data blocks |
-//! | `frame` | compression and checksum around every block |
+//! | `frame`, `lz4` | compression and checksum around every block; unpacking a part of one |
 //! | `index`, `filter`, `properties`, `footer` | everything that is not data |
 //! | `cache`, `readahead`, `scratch` | blocks kept, blocks fetched early, blocks looked into once |
 //! | `verify` | distrust |
@@ -43,6 +43,7 @@ pub mod fuzzing;
 mod handle;
 mod index;
 mod iter;
+mod lz4;
 mod options;
 mod properties;
 mod readahead;

@@ -63,6 +63,18 @@ impl Entry {
         Some(Self { seq, kind, key_start, value_start, end: value_start.checked_add(value_len)? })
     }
 
+    /// Its user key, where its block's bytes are `bytes`.
+    #[inline]
+    pub(super) fn key_in<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        &bytes[self.key_start as usize..self.value_start as usize]
+    }
+
+    /// Its stored value, where its block's bytes are `bytes`.
+    #[inline]
+    pub(crate) fn value_in<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        &bytes[self.value_start as usize..self.end as usize]
+    }
+
     /// Whether it is an entry that a builder could have written.
     pub(super) fn is_sound(&self) -> bool {
         let key_bytes = (self.value_start - self.key_start) as usize;

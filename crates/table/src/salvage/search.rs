@@ -1,7 +1,7 @@
 //! Finding frames without an index: where does the frame that begins here end?
 //!
 //! A frame does not say how long it is, but its checksum does: at the right length, and only there,
-//! it verifies. A trailer also has a tag of two values and a raw length that must suit the payload's,
+//! it verifies. A trailer also has a tag of few values and a raw length that must suit the payload's,
 //! so that few lengths are worth a look, and the checksum is carried along from one to the next.
 //!
 //! ```text
@@ -19,9 +19,8 @@ use alluvium_base::checksum::Checksum;
 use alluvium_base::codec::Decoder;
 use alluvium_base::{FileNumber, Result};
 
-use crate::frame::{MAX_RAW_BYTES, TRAILER_BYTES, TableFile, checksum_with_place, unpack};
+use crate::frame::{MAX_RAW_BYTES, Packing, TRAILER_BYTES, TableFile, checksum_with_place, unpack};
 use crate::handle::Handle;
-use crate::options::Compression;
 
 /// How much is read at first, and at most at once, in bytes.
 const CHUNK_BYTES: (u64, u64) = (16 << 10, 1 << 20);
@@ -36,19 +35,19 @@ const MAX_LZ4_RATIO: u64 = 255;
 
 /// The trailer at the front of `bytes`, if it is one that a frame can have: tag, raw length and
 /// checksum.
-fn trailer(bytes: &[u8]) -> Option<(Compression, u64, u32)> {
+fn trailer(bytes: &[u8]) -> Option<(Packing, u64, u32)> {
     let mut decoder = Decoder::new(bytes);
-    let tag = Compression::decode(decoder.u8()?)?;
+    let packing = Packing::decode(decoder.u8()?)?;
     let raw = u64::from(decoder.u32()?);
     let crc = decoder.u32()?;
-    (1..=MAX_RAW_BYTES as u64).contains(&raw).then_some((tag, raw, crc))
+    (1..=MAX_RAW_BYTES as u64).contains(&raw).then_some((packing, raw, crc))
 }
 
 /// Whether a payload of `len` bytes can stand for `raw` bytes.
-fn suits(tag: Compression, len: u64, raw: u64) -> bool {
-    match tag {
-        Compression::None => len == raw,
-        Compression::Lz4 => len < raw && raw <= len.saturating_mul(MAX_LZ4_RATIO),
+fn suits(packing: Packing, len: u64, raw: u64) -> bool {
+    match packing {
+        Packing::Stored => len == raw,
+        Packing::Whole | Packing::Entries => len < raw && raw <= len.saturating_mul(MAX_LZ4_RATIO),
     }
 }
 
@@ -68,8 +67,8 @@ pub(super) fn frame_at(file: &TableFile, start: u64, limit: u64) -> Result<Optio
         let chunk = file.read(Handle { offset: base, len })?;
         let last = base + len - trailer_bytes;
         while at <= last {
-            if let Some((tag, raw, crc)) = trailer(&chunk[(at - base) as usize..])
-                && suits(tag, at - start, raw)
+            if let Some((packing, raw, crc)) = trailer(&chunk[(at - base) as usize..])
+                && suits(packing, at - start, raw)
             {
                 let end = at + trailer_bytes - size_of::<u32>() as u64;
                 covered = covered.with(&chunk[(summed_to - base) as usize..(end - base) as usize]);
@@ -96,8 +95,10 @@ pub(super) fn next_frame(file: &TableFile, damaged: u64, limit: u64) -> Result<O
         let len = RESYNC_BYTES.min(limit - from);
         let bytes = file.read(Handle { offset: from, len })?;
         for at in 1..bytes.len().saturating_sub(TRAILER_BYTES - 1) {
-            let Some((tag, raw, _)) = trailer(&bytes[at..]) else { continue };
-            if let Some(start) = start_of(&bytes, at, (tag, raw), from, file.number, &mut budget) {
+            let Some((packing, raw, _)) = trailer(&bytes[at..]) else { continue };
+            if let Some(start) =
+                start_of(&bytes, at, (packing, raw), from, file.number, &mut budget)
+            {
                 let len = (at + TRAILER_BYTES - start) as u64;
                 return Ok(Some(Handle { offset: from + start as u64, len }));
             }
@@ -114,15 +115,17 @@ pub(super) fn next_frame(file: &TableFile, damaged: u64, limit: u64) -> Result<O
 fn start_of(
     bytes: &[u8],
     at: usize,
-    (tag, raw): (Compression, u64),
+    (packing, raw): (Packing, u64),
     base: u64,
     number: FileNumber,
     budget: &mut u64,
 ) -> Option<usize> {
-    let (least, most) = match tag {
-        Compression::None => (raw as usize, raw as usize),
-        Compression::Lz4 if raw as usize > MAX_RESYNC_RAW_BYTES => return None,
-        Compression::Lz4 => (raw.div_ceil(MAX_LZ4_RATIO) as usize, raw as usize - 1),
+    let (least, most) = match packing {
+        Packing::Stored => (raw as usize, raw as usize),
+        Packing::Whole | Packing::Entries if raw as usize > MAX_RESYNC_RAW_BYTES => return None,
+        Packing::Whole | Packing::Entries => {
+            (raw.div_ceil(MAX_LZ4_RATIO) as usize, raw as usize - 1)
+        }
     };
     (least..=most.min(at)).find_map(|len| {
         *budget = budget.checked_sub(len as u64).unwrap_or_default();

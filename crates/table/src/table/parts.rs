@@ -3,12 +3,13 @@
 use alluvium_base::{Bytes, Error, KeyspaceId, Result, Seq};
 
 use super::TableEntry;
-use crate::block::Block;
+use crate::block::{Block, Entry, PartialBlock};
 use crate::filter::Filter;
 use crate::footer::Footer;
-use crate::frame::{Payload, TableFile, unpack, unpack_into, with_room_for_fences};
+use crate::frame::{Packing, Payload, TableFile, prefix_of, unpack, verify, with_room_for_fences};
 use crate::handle::Handle;
 use crate::index::Index;
+use crate::lz4::SLACK_BYTES;
 use crate::properties::Properties;
 use crate::scratch::{self, Scratch, with_scratch};
 
@@ -92,15 +93,29 @@ impl Parts {
         at: Seq,
     ) -> Result<Option<TableEntry>> {
         let Handle { offset, .. } = self.index.handle(index);
+        let found = |entry: &Entry, bytes: &[u8]| {
+            TableEntry::new(entry, Bytes::copy_from_slice(entry.value_in(bytes)))
+        };
         with_scratch(|Scratch { frame, block }| {
             let frame = self.file.read_into(self.index.handle(index), frame)?;
-            let block = unpack_into(frame, offset, self.file.number, block)
+            let verified = verify(frame, offset, self.file.number)
                 .map_err(|what| self.file.corrupt(offset, what))?;
-            let found = Block::find_in(block, user_key, tag, at)
-                .map_err(|what| self.file.corrupt(offset, what))?;
-            Ok(found.map(|(block, entry)| {
-                TableEntry::new(&entry, Bytes::copy_from_slice(block.value(&entry)))
-            }))
+            let corrupt = |what: &str| self.file.corrupt(offset, what);
+            if verified.packing == Packing::Entries {
+                let entries_len = verified.body_len();
+                let room = prefix_of(block, entries_len + SLACK_BYTES);
+                let partial = PartialBlock::new(verified.body, entries_len, verified.tail);
+                let entry = partial.find(room, user_key, tag, at).map_err(corrupt)?;
+                return Ok(entry.map(|entry| found(&entry, room)));
+            }
+            let block = match verified.packing {
+                Packing::Stored => verified.body,
+                Packing::Whole | Packing::Entries => {
+                    verified.unpack_into(block).map_err(|what| self.file.corrupt(offset, what))?
+                }
+            };
+            let entry = Block::find_in(block, user_key, tag, at).map_err(corrupt)?;
+            Ok(entry.map(|entry| found(&entry, block)))
         })
     }
 }

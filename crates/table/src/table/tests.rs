@@ -3,12 +3,14 @@
 use alluvium_base::{Error, Fs, InternalIterator, InternalKey, MemFs};
 
 use super::*;
+use crate::block::{PartialBlock, tail_len};
 use crate::block_builder::BlockBuilder;
 use crate::filter::Filter;
 use crate::footer::Footer;
-use crate::frame::{FrameWriter, MAX_RAW_BYTES};
+use crate::frame::{FrameWriter, MAX_RAW_BYTES, Packing, unpack};
 use crate::handle::Handle;
 use crate::index::IndexBuilder;
+use crate::lz4::SLACK_BYTES;
 use crate::options::{Compression, FilterKind};
 use crate::properties::Properties;
 use crate::{BlockCache, hash_key};
@@ -235,21 +237,77 @@ fn a_filter_that_denies_a_key_is_found_by_verify() {
     assert_refused(parts, "a filter of one key");
 }
 
+/// A frame at offset 0 with a good checksum over anything.
+fn sealed(payload: &[u8], tag: u8, raw: u32) -> Vec<u8> {
+    let mut frame = [payload, &[tag], &raw.to_le_bytes()].concat();
+    let crc = alluvium_base::checksum::Checksum::new()
+        .with(&frame)
+        .with(&0u64.to_le_bytes())
+        .with(&NUMBER.0.to_le_bytes())
+        .finish();
+    frame.extend_from_slice(&crc.to_le_bytes());
+    frame
+}
+
+/// A block that compresses well: entries, and behind them the tail.
+fn roomy_block() -> (Vec<u8>, Vec<u8>) {
+    let mut builder = BlockBuilder::default();
+    for key in ["a", "b", "c"] {
+        let hash = hash_key(key.as_bytes());
+        let key = InternalKey::new(key.as_bytes(), Seq::new(5), Kind::Put);
+        builder.add(key, tag_of(hash), &[7; 100]);
+    }
+    let mut raw = Vec::new();
+    builder.finish(|bytes| raw.extend_from_slice(bytes));
+    let tail = raw.split_off(raw.len() - tail_len(&raw, raw.len()).expect("a good block"));
+    (raw, tail)
+}
+
 /// The declared length is held against what LZ4 can do before memory is taken for it.
 #[test]
 fn a_block_cannot_claim_more_than_it_can_hold() {
-    for raw in [MAX_RAW_BYTES as u32 + 1, u32::MAX, 10_000, 1, 0] {
-        let mut frame = Vec::new();
-        FrameWriter::new(NUMBER, Compression::Lz4).append_compressed(&mut frame, &[7; 500], 0);
-        let end = frame.len();
-        frame[end - 8..end - 4].copy_from_slice(&raw.to_le_bytes());
-        let crc = alluvium_base::checksum::Checksum::new()
-            .with(&frame[..end - 4])
-            .with(&0u64.to_le_bytes())
-            .with(&NUMBER.0.to_le_bytes())
-            .finish();
-        frame[end - 4..].copy_from_slice(&crc.to_le_bytes());
-        let refused = crate::frame::unpack(&frame, 0, NUMBER).expect_err("a lie");
-        assert!(!refused.contains("checksum"), "{refused}");
+    let (entries, tail) = roomy_block();
+    let packed = lz4_flex::block::compress(&entries);
+    let apart = [&packed[..], &tail].concat();
+    let whole = lz4_flex::block::compress(&[&entries[..], &tail].concat());
+    let raw = (entries.len() + tail.len()) as u32;
+    for (payload, packing) in [(whole, Packing::Whole), (apart, Packing::Entries)] {
+        let unpack = |raw| unpack(&sealed(&payload, packing as u8, raw), 0, NUMBER);
+        assert!(unpack(raw).is_ok(), "{packing:?}");
+        for lie in [MAX_RAW_BYTES as u32 + 1, u32::MAX, 10_000, raw + 1, raw - 1, 1, 0] {
+            let refused = unpack(lie).expect_err("a lie");
+            assert!(!refused.contains("checksum"), "{refused}");
+        }
     }
+    assert!(unpack(&sealed(&tail, Packing::Entries as u8, raw), 0, NUMBER).is_err());
+    assert!(unpack(&sealed(&[], Packing::Entries as u8, raw), 0, NUMBER).is_err());
+    assert!(unpack(&sealed(&tail, 3, raw), 0, NUMBER).is_err(), "an unknown packing");
+}
+
+/// Lookups that unpack a part of a block believe nothing that its tail says.
+#[test]
+fn a_partial_block_with_a_tail_that_lies_is_refused() {
+    let (entries, tail) = roomy_block();
+    let packed = lz4_flex::block::compress(&entries);
+    let find = |packed: &[u8], tail: &[u8], key: &str| {
+        let mut room = vec![0; entries.len() + SLACK_BYTES];
+        let partial = PartialBlock::new(packed, entries.len(), tail);
+        let tag = tag_of(hash_key(key.as_bytes()));
+        partial.find(&mut room, key.as_bytes(), tag, Seq::MAX)
+    };
+    for key in ["a", "b", "c"] {
+        assert!(find(&packed, &tail, key).is_ok_and(|found| found.is_some()));
+        assert!(find(&packed[..packed.len() / 2], &tail, "c").is_err(), "cut");
+    }
+    assert!(find(&packed, &tail, "d").is_ok_and(|found| found.is_none()));
+    // Three offsets of two bytes, of which the lookup of "b" needs the second and the third.
+    for (at, lie) in [(2, 0), (2, 1), (2, 0xffff), (4, 0), (4, 1), (4, 0xffff)] {
+        let mut tail = tail.clone();
+        tail[at..at + 2].copy_from_slice(&u16::to_le_bytes(lie));
+        assert!(find(&packed, &tail, "b").is_err(), "{lie} at {at}");
+    }
+    // An entry that is longer than its place.
+    let mut lying = entries.clone();
+    lying[2] += 1;
+    assert!(find(&lz4_flex::block::compress(&lying), &tail, "a").is_err());
 }

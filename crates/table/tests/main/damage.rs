@@ -186,10 +186,10 @@ fn an_unknown_version_is_refused_by_name() {
     disk.build(&entries(), &TableOptions::default());
     let mut bytes = disk.bytes();
     let footer = bytes.len() - 96;
-    bytes[footer + 80] = 2;
+    bytes[footer + 80] = 3;
     let crc = alluvium_base::checksum::crc32(&bytes[footer..footer + 84]);
     bytes[footer + 84..footer + 88].copy_from_slice(&crc.to_le_bytes());
     disk.replace(&bytes);
-    let error = disk.open(BlockCache::new(0)).expect_err("version 2");
-    assert!(matches!(error, Error::Version { found: 2, .. }), "{error}");
+    let error = disk.open(BlockCache::new(0)).expect_err("version 3");
+    assert!(matches!(error, Error::Version { found: 3, .. }), "{error}");
 }

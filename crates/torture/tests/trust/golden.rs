@@ -1,10 +1,10 @@
 //! Golden folders: a database of each released format, kept for ever, must open and read the same.
 //!
-//! `golden/v3/db` was written by [`write_golden`], which is run by hand when a format is released:
+//! `golden/v4/db` was written by [`write_golden`], which is run by hand when a format is released:
 //! `cargo test -p alluvium-torture --test trust golden::write -- --ignored`. It never changes afterwards.
-//! `golden/v3/content.txt` says what is in it, one entry a line. Version 1 had neither reserved
+//! `golden/v4/content.txt` says what is in it, one entry a line. Version 1 had neither reserved
 //! lengths in the headers of logs and manifests nor a log segment named in the manifest, version 2 no
-//! first log segment.
+//! first log segment, and up to version 3 all of a compressed block was compressed, its tail too.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ const WRITTEN_MS: u64 = 1_700_000_000_000;
 const READ_MS: u64 = WRITTEN_MS + 3_600_000;
 
 /// Every released format; the last one is what is written today.
-const FORMATS: [&str; 3] = ["v1", "v2", "v3"];
+const FORMATS: [&str; 4] = ["v1", "v2", "v3", "v4"];
 
 fn golden(format: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(format)

@@ -1,7 +1,8 @@
 //! Admission: writes are slowed before compaction falls behind, and wait only at hard limits.
 //!
 //! Pressure runs from 0 (at the slowdown limit) to 1 (at the stop limit), the worst of three:
-//! tables in L0, compaction debt, and memtables waiting to be flushed. Each written byte then costs
+//! tables in L0, compaction debt, and the last memtable that may be filled before a flush, from
+//! where half of it is full. Each written byte then costs
 //!
 //! ```text
 //!   delay per byte = unit × p / (1 − p)          p = 0: none   p = ½: one unit   p → 1: no bound
@@ -13,7 +14,7 @@
 //! if that work cannot get on.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use alluvium_base::sync::thread;
@@ -91,6 +92,8 @@ pub(crate) struct Stalls {
     picos_per_byte: AtomicU64,
     /// Index into [`CAUSES`] of what causes the delay.
     delay_cause: AtomicU64,
+    /// Whether some keyspace fills the last memtable that it may before a flush.
+    is_last_memtable: AtomicBool,
     /// Delay owed and not yet slept, in picoseconds.
     owed_picos: AtomicU64,
     held: [Held; CAUSES.len()],
@@ -134,6 +137,21 @@ fn pressures(tree: &TreeView) -> [(f64, StallCause); 2] {
     ]
 }
 
+/// Whether no other memtable may follow the one that `tree` fills, before a flush.
+fn fills_last_memtable(tree: &TreeView) -> bool {
+    tree.immutable.len() + 1 >= tree.options.max_write_buffers
+}
+
+/// The pressure of memtables that wait for a flush. It changes with every write.
+fn memtable_pressure(view: &ReadView) -> f64 {
+    let of_last = |tree: &Arc<TreeView>| {
+        let full = tree.options.write_buffer_size;
+        pressure(tree.active.memtable.memory_bytes() as u64, full / 2, full)
+    };
+    let last = view.trees().filter(|tree| fills_last_memtable(tree));
+    last.map(of_last).fold(0.0, f64::max)
+}
+
 /// The delay per byte that `pressure` asks for, in picoseconds.
 fn delay_picos(pressure: f64) -> u64 {
     // Bounded: at the stop limit itself writers wait for progress instead.
@@ -151,6 +169,8 @@ impl Stalls {
             .unwrap_or((0.0, StallCause::Debt));
         self.delay_cause.store(worst.1 as u64, Ordering::Relaxed);
         self.picos_per_byte.store(delay_picos(worst.0), Ordering::Relaxed);
+        let is_last = view.trees().any(|tree| fills_last_memtable(tree));
+        self.is_last_memtable.store(is_last, Ordering::Relaxed);
     }
 
     /// Holds back a write of `bytes` as the pressure asks for.
@@ -159,11 +179,25 @@ impl Stalls {
         if core.wal.is_ahead_of_sync(SYNC_LEAD_BYTES) {
             self.let_sync_go_on(core);
         }
+        if self.is_last_memtable.load(Ordering::Relaxed) {
+            self.delay_for_flushes(core, bytes);
+        }
         let picos_per_byte = self.picos_per_byte.load(Ordering::Relaxed);
         if picos_per_byte == 0 {
             return Ok(());
         }
         self.delay(core, bytes.saturating_mul(picos_per_byte))
+    }
+
+    /// Holds back a write of `bytes` as the last memtable's pressure asks for: while writers sleep, the
+    /// flusher has their processor, and nobody has to wait for all of a flush.
+    #[cold]
+    fn delay_for_flushes(&self, core: &Core, bytes: u64) {
+        // Where nobody works while we sleep, there is nothing to wait for.
+        if core.background != Background::Manual {
+            let picos_per_byte = delay_picos(memtable_pressure(&core.view.load()));
+            self.sleep(core, bytes.saturating_mul(picos_per_byte), StallCause::Memtables);
+        }
     }
 
     /// Waits until the sync that is under way has ended, but not for ever.
@@ -189,10 +223,16 @@ impl Stalls {
             // Nobody works while we sleep: work instead.
             return core.step().map(drop);
         }
+        self.sleep(core, picos, cause);
+        Ok(())
+    }
+
+    /// Sleeps for so long, or owes it to the next write.
+    fn sleep(&self, core: &Core, picos: u64, cause: StallCause) {
         let owed = self.owed_picos.fetch_add(picos, Ordering::Relaxed).saturating_add(picos);
         let owed_time = Duration::from_nanos(owed / 1000);
         if owed_time < LEAST_SLEEP {
-            return Ok(());
+            return;
         }
         let sleep = owed_time.min(LONGEST_SLEEP);
         let paid = (sleep.as_nanos() as u64 * 1000).max(owed / 2);
@@ -202,7 +242,6 @@ impl Stalls {
         let start = core.clock.monotonic();
         core.clock.sleep(sleep);
         self.note(cause, core.clock.monotonic().saturating_sub(start));
-        Ok(())
     }
 
     /// Waits until background work has got on, once. Fails when it cannot.

@@ -13,5 +13,6 @@ mod queues;
 mod relief;
 mod reopen;
 mod repair;
+mod stalls;
 mod stories;
 mod support;

@@ -147,10 +147,19 @@ impl Core {
         Ok(true)
     }
 
-    /// Lets go of log segments that hold nothing but what is in tables.
+    /// Lets go of log segments that hold nothing but what is in tables. Where the file system tells the disk
+    /// what it no longer needs, the disk is busy for milliseconds with each.
     pub(crate) fn release_log(&self, manifest: &Manifest) {
-        if let Err(error) = self.wal.release(manifest.state().log_first) {
-            tracing::warn!(%error, "cannot remove an obsolete log segment");
+        loop {
+            self.let_syncs_pass();
+            match self.wal.release_next(manifest.state().log_first) {
+                Ok(Some(_)) => {}
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot remove an obsolete log segment");
+                    return;
+                }
+            }
         }
     }
 

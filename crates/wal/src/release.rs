@@ -51,31 +51,34 @@ impl Wal {
     /// [`KnownSegments`](crate::KnownSegments). Returns which. When a file cannot be removed, it and
     /// those behind it are left for the next call.
     pub fn release(&self, first: FileNumber) -> Result<Vec<FileNumber>> {
+        std::iter::from_fn(|| self.release_next(first).transpose()).collect()
+    }
+
+    /// The first step of [`release`](Self::release): removes the oldest segment, if it is before `first`. A disk
+    /// may be busy with that for milliseconds, so whoever has time lets others come in between.
+    pub fn release_next(&self, first: FileNumber) -> Result<Option<FileNumber>> {
         let _releasing = self.shared.releasing.lock();
         self.shared.check()?;
-        let mut released = Vec::new();
-        while let Some(number) = self.oldest_before(first) {
-            let path = FileName::Wal(number).in_dir(&self.shared.dir);
-            match self.shared.fs.remove(&path) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(Error::io("remove", path, error)),
-            }
-            let mut cursor = self.shared.cursor.lock();
-            cursor.older.remove(0);
-            // What nobody needs need not be written to the disk either.
-            let unsynced = std::mem::take(&mut cursor.unsynced);
-            let (removed, rest) = unsynced.into_iter().partition(|file| file.number == number);
-            cursor.unsynced = rest;
-            let live_bytes = cursor.live_bytes();
-            self.shared.counters.live_bytes.store(live_bytes, Ordering::Relaxed);
-            drop(cursor);
-            // Behind the lock: the system gives back all memory of a removed file when the last who has it open
-            // lets go of it, which takes milliseconds.
-            drop::<Vec<_>>(removed);
-            released.push(number);
+        let Some(number) = self.oldest_before(first) else { return Ok(None) };
+        let path = FileName::Wal(number).in_dir(&self.shared.dir);
+        match self.shared.fs.remove(&path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Error::io("remove", path, error)),
         }
-        Ok(released)
+        let mut cursor = self.shared.cursor.lock();
+        cursor.older.remove(0);
+        // What nobody needs need not be written to the disk either.
+        let unsynced = std::mem::take(&mut cursor.unsynced);
+        let (removed, rest) = unsynced.into_iter().partition(|file| file.number == number);
+        cursor.unsynced = rest;
+        let live_bytes = cursor.live_bytes();
+        self.shared.counters.live_bytes.store(live_bytes, Ordering::Relaxed);
+        drop(cursor);
+        // Behind the lock: the system gives back all memory of a removed file when the last who has it open
+        // lets go of it, which takes milliseconds.
+        drop::<Vec<_>>(removed);
+        Ok(Some(number))
     }
 
     fn oldest_before(&self, first: FileNumber) -> Option<FileNumber> {

@@ -17,7 +17,7 @@ use std::fmt;
 use std::mem::MaybeUninit;
 use std::sync::Arc;
 
-use crate::prefetch::prefetch;
+use crate::prefetch::{prefetch, prefetch_behind};
 use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// No system has smaller pages.
@@ -95,6 +95,7 @@ impl Appender {
             }
             free = rest;
         }
+        prefetch_behind(free.as_ptr().addr());
         self.len += total;
         self.shared.len.store(self.len, Ordering::Release);
         Some(start)

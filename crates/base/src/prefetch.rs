@@ -7,6 +7,17 @@
 /// Bytes of a cache line.
 pub const LINE_BYTES: usize = 64;
 
+/// How many lines behind what was written a writer who goes on there asks for: about those of one write of an
+/// entry of a hundred bytes. Those of longer writes the processor fetches by itself.
+const NEXT_LINES: usize = 4;
+
+/// Asks for the cache lines behind `end`, where what was just written ends and the next write will begin. A
+/// lock that is given back waits for all that was written before, and so for lines that were not there.
+#[inline(always)]
+pub fn prefetch_behind(end: usize) {
+    (0..NEXT_LINES).for_each(|line| prefetch(end.wrapping_add(line * LINE_BYTES)));
+}
+
 /// Asks for the cache line at `address`, which may be anything, even no address at all: the line is
 /// brought to the processor where there is one, and nothing is read. Does nothing on processors
 /// other than x86-64.

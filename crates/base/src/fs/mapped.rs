@@ -13,6 +13,7 @@ use std::sync::Arc;
 use memmap2::{MmapOptions, MmapRaw};
 
 use super::{Mapping, Populate};
+use crate::prefetch::prefetch_behind;
 
 /// The operating system's mapping of a file.
 #[derive(Debug)]
@@ -56,6 +57,7 @@ impl Mapping for Mapped {
         unsafe {
             let to = self.memory.0.as_mut_ptr().add(offset);
             to.copy_from_nonoverlapping(data.as_ptr(), data.len());
+            prefetch_behind(to.addr() + data.len());
         }
     }
 

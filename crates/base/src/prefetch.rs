@@ -13,7 +13,7 @@ const NEXT_LINES: usize = 4;
 
 /// Asks for the cache lines behind `end`, where what was just written ends and the next write will begin. A
 /// lock that is given back waits for all that was written before, and so for lines that were not there.
-#[inline(always)]
+#[inline]
 pub fn prefetch_behind(end: usize) {
     (0..NEXT_LINES).for_each(|line| prefetch(end.wrapping_add(line * LINE_BYTES)));
 }

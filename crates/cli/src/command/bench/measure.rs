@@ -110,7 +110,7 @@ pub(super) fn measure(setup: &Setup, workload: Workload) -> Result<Row> {
     Ok(Row {
         workload,
         operations: whole.latencies.len(),
-        elapsed: busy.end - busy.start,
+        elapsed: busy.end.saturating_sub(busy.start),
         drain: clock.elapsed(),
         bytes: whole.bytes,
         found: whole.found,

@@ -1,7 +1,6 @@
 //! Power cuts, deaths of the process, and the machine going off.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use alluvium_base::{Clock, SystemClock};
 

@@ -194,9 +194,14 @@ impl Stalls {
     #[cold]
     fn delay_for_flushes(&self, core: &Core, bytes: u64) {
         // Where nobody works while we sleep, there is nothing to wait for.
-        if core.background != Background::Manual {
-            let picos_per_byte = delay_picos(memtable_pressure(&core.view.load()));
-            self.sleep(core, bytes.saturating_mul(picos_per_byte), StallCause::Memtables);
+        if core.background == Background::Manual {
+            return;
+        }
+        let pressure = memtable_pressure(&core.view.load());
+        // At the limit itself the write waits for the flush, once it asks for room.
+        if pressure < 1.0 {
+            let picos = bytes.saturating_mul(delay_picos(pressure));
+            self.sleep(core, picos, StallCause::Memtables);
         }
     }
 

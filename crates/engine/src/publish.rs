@@ -21,6 +21,9 @@ const SPINS: usize = if cfg!(any(loom, shuttle)) { 1 } else { 128 };
 /// and one that was interrupted goes on.
 const YIELDS: usize = if cfg!(any(loom, shuttle)) { 0 } else { 16 };
 
+/// Times a reader with the bug [`SeqBeforeView`](Bug::SeqBeforeView) gives way at the wrong moment.
+const UNLUCKY_YIELDS: usize = if cfg!(any(loom, shuttle)) { 1 } else { 100 };
+
 /// Places to wait in: writers rarely share one unless there are more of them.
 const PLACES: usize = if cfg!(any(loom, shuttle)) { 2 } else { 32 };
 
@@ -62,8 +65,11 @@ impl Publisher {
     #[inline]
     pub(crate) fn pin<V>(&self, current: &ArcSwap<V>) -> (Guard<Arc<V>>, Seq) {
         // The unlucky moment is of nanoseconds: giving way makes it come up in seconds.
-        let too_early =
-            is_planted(Bug::SeqBeforeView).then(|| (self.visible(), thread::yield_now()).0);
+        let too_early = is_planted(Bug::SeqBeforeView).then(|| {
+            let visible = self.visible();
+            (0..UNLUCKY_YIELDS).for_each(|_| thread::yield_now());
+            visible
+        });
         loop {
             let view = current.load();
             let seq = too_early.unwrap_or_else(|| self.visible());

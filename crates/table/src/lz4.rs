@@ -105,7 +105,7 @@ impl<'a> Unpacking<'a> {
     #[inline]
     fn copy_literals(&mut self, mut len: usize, room: &mut [u8], most: usize) -> Option<()> {
         if len == LONG {
-            len += self.more_length()?;
+            len = len.checked_add(self.more_length()?)?;
         }
         let from = self.packed.get(self.read..)?;
         if len > from.len() || len > most - self.unpacked {
@@ -131,7 +131,7 @@ impl<'a> Unpacking<'a> {
         most: usize,
     ) -> Option<()> {
         if len == LONG + LEAST_MATCH {
-            len += self.more_length()?;
+            len = len.checked_add(self.more_length()?)?;
         }
         let at = self.unpacked;
         if offset == 0 || offset > at || len > most.checked_sub(at)? {
@@ -164,11 +164,10 @@ impl<'a> Unpacking<'a> {
     /// The rest of a length that does not fit its token: bytes up to the first that is not 255.
     #[inline]
     fn more_length(&mut self) -> Option<usize> {
-        let mut length = 0;
+        let mut length = 0usize;
         loop {
             let byte = self.byte()?;
-            // As many bytes as there are memory do not overflow it.
-            length += usize::from(byte);
+            length = length.checked_add(usize::from(byte))?;
             if byte != u8::MAX {
                 return Some(length);
             }

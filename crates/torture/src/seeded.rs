@@ -315,7 +315,6 @@ fn likely(bug: Bug) -> &'static str {
         | Bug::TableNameUnsynced
         | Bug::UnsyncedRotation
         | Bug::ReplayGoesOn
-        | Bug::ReplayFlushesForAll
         | Bug::SealedBeforeRemoval
         | Bug::CheckpointUnsynced
         | Bug::SegmentNameUnsynced
@@ -350,6 +349,7 @@ fn likely(bug: Bug) -> &'static str {
         | Bug::VersionsSplit
         | Bug::FilterLeavesOutKey
         | Bug::DropNotLogged
+        | Bug::ReplayFlushesForAll
         | Bug::WaitingMemtableForgotten
         | Bug::LargeBatchBehindOlder
         | Bug::MemtableFilterIncomplete

@@ -21,8 +21,10 @@ const SPINS: usize = if cfg!(any(loom, shuttle)) { 1 } else { 128 };
 /// and one that was interrupted goes on.
 const YIELDS: usize = if cfg!(any(loom, shuttle)) { 0 } else { 16 };
 
-/// Times a reader with the bug [`SeqBeforeView`](Bug::SeqBeforeView) gives way at the wrong moment.
-const UNLUCKY_YIELDS: usize = if cfg!(any(loom, shuttle)) { 1 } else { 100 };
+/// How long a reader with the bug [`SeqBeforeView`](Bug::SeqBeforeView) waits for the wrong moment: for so many
+/// other views, a rotation and what a flush makes of it among them, and no longer than so many turns.
+const UNLUCKY_VIEWS: usize = if cfg!(any(loom, shuttle)) { 1 } else { 3 };
+const UNLUCKY_YIELDS: usize = if cfg!(any(loom, shuttle)) { 1 } else { 300 };
 
 /// Places to wait in: writers rarely share one unless there are more of them.
 const PLACES: usize = if cfg!(any(loom, shuttle)) { 2 } else { 32 };
@@ -64,12 +66,7 @@ impl Publisher {
     /// writes to a newer memtable of one keyspace would be missed and those to another seen.
     #[inline]
     pub(crate) fn pin<V>(&self, current: &ArcSwap<V>) -> (Guard<Arc<V>>, Seq) {
-        // The unlucky moment is of nanoseconds: giving way makes it come up in seconds.
-        let too_early = is_planted(Bug::SeqBeforeView).then(|| {
-            let visible = self.visible();
-            (0..UNLUCKY_YIELDS).for_each(|_| thread::yield_now());
-            visible
-        });
+        let too_early = is_planted(Bug::SeqBeforeView).then(|| self.seq_before_view(current));
         loop {
             let view = current.load();
             let seq = too_early.unwrap_or_else(|| self.visible());
@@ -77,6 +74,23 @@ impl Publisher {
                 return (view, seq);
             }
         }
+    }
+
+    /// What a reader takes who reads the sequence first. The unlucky moment is of nanoseconds: it is waited for.
+    #[cold]
+    fn seq_before_view<V>(&self, current: &ArcSwap<V>) -> Seq {
+        let (visible, mut view, mut others) = (self.visible(), current.load(), 0);
+        for _ in 0..UNLUCKY_YIELDS {
+            thread::yield_now();
+            let now = current.load();
+            if !Arc::ptr_eq(&view, &now) {
+                (view, others) = (now, others + 1);
+            }
+            if others == UNLUCKY_VIEWS {
+                break;
+            }
+        }
+        visible
     }
 
     /// Makes the sequences from `first` to `last` visible, after all before them.

@@ -23,8 +23,8 @@ const YIELDS: usize = if cfg!(any(loom, shuttle)) { 0 } else { 16 };
 
 /// How long a reader with the bug [`SeqBeforeView`](Bug::SeqBeforeView) waits for the wrong moment: for so many
 /// other views, a rotation and what a flush makes of it among them, and no longer than so many turns.
-const UNLUCKY_VIEWS: usize = if cfg!(any(loom, shuttle)) { 1 } else { 3 };
-const UNLUCKY_YIELDS: usize = if cfg!(any(loom, shuttle)) { 1 } else { 300 };
+const UNLUCKY_VIEWS: usize = if cfg!(any(loom, shuttle)) { 1 } else { 2 };
+const UNLUCKY_YIELDS: usize = if cfg!(any(loom, shuttle)) { 1 } else { 100 };
 
 /// Places to wait in: writers rarely share one unless there are more of them.
 const PLACES: usize = if cfg!(any(loom, shuttle)) { 2 } else { 32 };

@@ -136,7 +136,10 @@ impl Hunt {
         // The likeliest with fresh seeds before the next ones, for what chance alone brings up.
         let long = order.iter().copied().cycle().map(|layer| (layer, Form::Long));
         let short = order.iter().copied().map(|layer| (layer, Form::Short));
-        let attempts = short.clone().take(1).chain(long.clone().take(1)).chain(short.skip(1));
+        // Races come up by nothing but chance, and only there.
+        let again = if order[0] == "threads" { 3 } else { 1 };
+        let likeliest = std::iter::repeat_n((order[0], Form::Long), again);
+        let attempts = short.clone().take(1).chain(likeliest).chain(short.skip(1));
         for (seed, (layer, form)) in (self.seed..).zip(attempts.chain(long)) {
             let said = match form {
                 // No layer takes all there is: the next ones may catch it too.

@@ -9,6 +9,7 @@
 //! all of them for each would cost the square of their number.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use alluvium_base::Seq;
 use alluvium_base::seeded::{Bug, is_planted};
@@ -21,10 +22,8 @@ const SPINS: usize = if cfg!(any(loom, shuttle)) { 1 } else { 128 };
 /// and one that was interrupted goes on.
 const YIELDS: usize = if cfg!(any(loom, shuttle)) { 0 } else { 16 };
 
-/// How long a reader with the bug [`SeqBeforeView`](Bug::SeqBeforeView) waits for the wrong moment: for so many
-/// other views, a rotation and what a flush makes of it among them, and no longer than so many turns.
-const UNLUCKY_VIEWS: usize = if cfg!(any(loom, shuttle)) { 1 } else { 2 };
-const UNLUCKY_YIELDS: usize = if cfg!(any(loom, shuttle)) { 1 } else { 100 };
+/// How long a reader with the bug [`SeqBeforeView`](Bug::SeqBeforeView) is held up at the wrong moment.
+const UNLUCKY_WAIT: Duration = Duration::from_millis(1);
 
 /// Places to wait in: writers rarely share one unless there are more of them.
 const PLACES: usize = if cfg!(any(loom, shuttle)) { 2 } else { 32 };
@@ -66,7 +65,7 @@ impl Publisher {
     /// writes to a newer memtable of one keyspace would be missed and those to another seen.
     #[inline]
     pub(crate) fn pin<V>(&self, current: &ArcSwap<V>) -> (Guard<Arc<V>>, Seq) {
-        let too_early = is_planted(Bug::SeqBeforeView).then(|| self.seq_before_view(current));
+        let too_early = is_planted(Bug::SeqBeforeView).then(|| self.seq_before_view());
         loop {
             let view = current.load();
             let seq = too_early.unwrap_or_else(|| self.visible());
@@ -76,19 +75,15 @@ impl Publisher {
         }
     }
 
-    /// What a reader takes who reads the sequence first. The unlucky moment is of nanoseconds: it is waited for.
+    /// What a reader takes who reads the sequence first. The unlucky moment is of nanoseconds: it is made longer.
     #[cold]
-    fn seq_before_view<V>(&self, current: &ArcSwap<V>) -> Seq {
-        let (visible, mut view, mut others) = (self.visible(), current.load(), 0);
-        for _ in 0..UNLUCKY_YIELDS {
+    fn seq_before_view(&self) -> Seq {
+        let visible = self.visible();
+        if cfg!(any(loom, shuttle)) {
             thread::yield_now();
-            let now = current.load();
-            if !Arc::ptr_eq(&view, &now) {
-                (view, others) = (now, others + 1);
-            }
-            if others == UNLUCKY_VIEWS {
-                break;
-            }
+        } else {
+            let nobody_calls = Mutex::new(());
+            Condvar::new().wait_for(&mut nobody_calls.lock(), UNLUCKY_WAIT);
         }
         visible
     }

@@ -9,7 +9,6 @@
 //! all of them for each would cost the square of their number.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use alluvium_base::Seq;
 use alluvium_base::seeded::{Bug, is_planted};
@@ -22,8 +21,8 @@ const SPINS: usize = if cfg!(any(loom, shuttle)) { 1 } else { 128 };
 /// and one that was interrupted goes on.
 const YIELDS: usize = if cfg!(any(loom, shuttle)) { 0 } else { 16 };
 
-/// How long a reader with the bug [`SeqBeforeView`](Bug::SeqBeforeView) is held up at the wrong moment.
-const UNLUCKY_WAIT: Duration = Duration::from_millis(1);
+/// Times a reader with the bug [`SeqBeforeView`](Bug::SeqBeforeView) gives way at the wrong moment.
+const UNLUCKY_YIELDS: usize = if cfg!(any(loom, shuttle)) { 1 } else { 100 };
 
 /// Places to wait in: writers rarely share one unless there are more of them.
 const PLACES: usize = if cfg!(any(loom, shuttle)) { 2 } else { 32 };
@@ -65,7 +64,12 @@ impl Publisher {
     /// writes to a newer memtable of one keyspace would be missed and those to another seen.
     #[inline]
     pub(crate) fn pin<V>(&self, current: &ArcSwap<V>) -> (Guard<Arc<V>>, Seq) {
-        let too_early = is_planted(Bug::SeqBeforeView).then(|| self.seq_before_view());
+        // The unlucky moment is of nanoseconds: giving way makes it come up in seconds.
+        let too_early = is_planted(Bug::SeqBeforeView).then(|| {
+            let visible = self.visible();
+            (0..UNLUCKY_YIELDS).for_each(|_| thread::yield_now());
+            visible
+        });
         loop {
             let view = current.load();
             let seq = too_early.unwrap_or_else(|| self.visible());
@@ -73,19 +77,6 @@ impl Publisher {
                 return (view, seq);
             }
         }
-    }
-
-    /// What a reader takes who reads the sequence first. The unlucky moment is of nanoseconds: it is made longer.
-    #[cold]
-    fn seq_before_view(&self) -> Seq {
-        let visible = self.visible();
-        if cfg!(any(loom, shuttle)) {
-            thread::yield_now();
-        } else {
-            let nobody_calls = Mutex::new(());
-            Condvar::new().wait_for(&mut nobody_calls.lock(), UNLUCKY_WAIT);
-        }
-        visible
     }
 
     /// Makes the sequences from `first` to `last` visible, after all before them.

@@ -11,6 +11,8 @@ use crate::input::{Input, put_piece};
 const FOOTER_BYTES: usize = 96;
 const FOOTER_CRC_OFFSET: usize = 84;
 const TRAILER_BYTES: usize = 9;
+/// What tables say they are written as. Readers take the tag of each frame for itself.
+const FORMAT_VERSION: u32 = 2;
 /// Where the properties say what the largest key is: behind the numbers and the smallest key.
 const KEYS_OFFSET: usize = 96;
 
@@ -154,7 +156,7 @@ fn finish(mut file: Vec<u8>, filter: &[u8], index: &[u8], properties: &[u8]) -> 
     ] {
         footer.extend_from_slice(&number.to_le_bytes());
     }
-    footer.extend_from_slice(&1u32.to_le_bytes());
+    footer.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
     footer.extend_from_slice(&crc32(&footer).to_le_bytes());
     footer.extend_from_slice(b"ALUVTABL");
     file.extend_from_slice(&footer);
